@@ -1,0 +1,10 @@
+//! What a registry is: names, versions, owners, tokens, and the decisions about them.
+//!
+//! Nothing here does I/O, reads a clock, knows HTTP, a database or a serialisation framework. Time and random ids
+//! arrive as arguments. Start reading at [`permission`] and [`publish`].
+
+pub mod digest;
+pub mod id;
+pub mod refusal;
+pub mod requirement;
+pub mod time;

@@ -1,0 +1,1 @@
+//! Version requirements: the grammar of the official client (`^ ~ > >= < <= =`, `x`, space or comma, `||`).

@@ -1,0 +1,3 @@
+//! The `vix-registry` binary.
+
+fn main() {}
