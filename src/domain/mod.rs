@@ -3,8 +3,12 @@
 //! Nothing here does I/O, reads a clock, knows HTTP, a database or a serialisation framework. Time and random ids
 //! arrive as arguments. Start reading at [`permission`] and [`publish`].
 
+pub mod caller;
 pub mod digest;
 pub mod id;
+pub mod name;
 pub mod refusal;
 pub mod requirement;
 pub mod time;
+pub mod token;
+pub mod user;
