@@ -12,3 +12,4 @@ pub mod requirement;
 pub mod time;
 pub mod token;
 pub mod user;
+pub mod version;
