@@ -3,13 +3,18 @@
 //! Nothing here does I/O, reads a clock, knows HTTP, a database or a serialisation framework. Time and random ids
 //! arrive as arguments. Start reading at [`permission`] and [`publish`].
 
+pub mod audit;
 pub mod caller;
+pub mod change;
 pub mod digest;
+pub mod event;
 pub mod id;
 pub mod name;
+pub mod package;
 pub mod refusal;
 pub mod requirement;
 pub mod time;
 pub mod token;
+pub mod upload;
 pub mod user;
 pub mod version;
