@@ -13,6 +13,7 @@ pub mod name;
 pub mod package;
 pub mod refusal;
 pub mod requirement;
+pub mod resolve;
 pub mod time;
 pub mod token;
 pub mod upload;
