@@ -6,11 +6,14 @@
 pub mod audit;
 pub mod caller;
 pub mod change;
+pub mod create;
 pub mod digest;
 pub mod event;
 pub mod id;
 pub mod name;
 pub mod package;
+pub mod permission;
+pub mod publish;
 pub mod refusal;
 pub mod requirement;
 pub mod resolve;
