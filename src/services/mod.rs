@@ -3,6 +3,59 @@
 //! Services know neither HTTP nor tables. They load through [`crate::storage`], let [`crate::domain`] decide, and hand
 //! back domain values or a [`ServiceError`].
 
+pub mod auth;
+pub mod context;
 pub mod error;
+pub mod load;
+pub mod policy;
 
+use std::sync::Arc;
+
+pub use context::Context;
 pub use error::ServiceError;
+pub use policy::Policy;
+
+use crate::storage::redb::RedbMetadata;
+
+/// The backend of metadata; becomes an enum when there is a second one.
+pub type Backend = RedbMetadata;
+
+/// What every service works with.
+#[derive(Clone)]
+pub struct Stores {
+    /// Rows.
+    pub metadata: Arc<Backend>,
+    /// Rules and limits that the operator set.
+    pub policy: Arc<Policy>,
+}
+
+/// All services of one registry.
+pub struct Services {
+    /// Who asks.
+    pub auth: auth::AuthService,
+}
+
+impl Services {
+    /// Puts the services together over one store.
+    pub fn new(stores: &Stores) -> Self {
+        Self { auth: auth::AuthService::new(stores.clone()) }
+    }
+}
+
+/// Draws a new id.
+///
+/// # Errors
+/// [`ServiceError::Internal`] when the system has no randomness.
+pub fn new_id(now: crate::domain::time::Timestamp) -> Result<crate::domain::id::Id, ServiceError> {
+    Ok(crate::domain::id::Id::from_parts(now.unix_ms(), u128::from_be_bytes(random()?)))
+}
+
+/// Draws random bytes from the operating system.
+///
+/// # Errors
+/// [`ServiceError::Internal`] when the system has no randomness.
+pub fn random<const N: usize>() -> Result<[u8; N], ServiceError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| ServiceError::internal("drawing randomness", error.to_string()))?;
+    Ok(bytes)
+}
