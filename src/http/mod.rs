@@ -1,1 +1,3 @@
-//! Not laid out yet.
+//! The door: HTTP and JSON, and no rules of the registry.
+
+pub mod problem;

@@ -15,10 +15,7 @@ pub use context::Context;
 pub use error::ServiceError;
 pub use policy::Policy;
 
-use crate::storage::redb::RedbMetadata;
-
-/// The backend of metadata; becomes an enum when there is a second one.
-pub type Backend = RedbMetadata;
+use crate::storage::Backend;
 
 /// What every service works with.
 #[derive(Clone)]

@@ -18,6 +18,9 @@ use crate::domain::time::Timestamp;
 
 pub use view::View;
 
+/// The backend of metadata; becomes an enum when there is a second one.
+pub type Backend = redb::RedbMetadata;
+
 /// What a decision answers: the changes to record and what to tell the caller once they are durable.
 #[derive(Debug)]
 pub struct Decided<R> {
