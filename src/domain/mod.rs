@@ -10,6 +10,8 @@ pub mod create;
 pub mod digest;
 pub mod event;
 pub mod id;
+pub mod json;
+pub mod media;
 pub mod name;
 pub mod package;
 pub mod permission;

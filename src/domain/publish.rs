@@ -220,7 +220,7 @@ fn later(latest: Option<VersionNumber>, new: &VersionNumber) -> VersionNumber {
 }
 
 /// The first field that the request gives and that is stored otherwise. What was not given is not compared.
-fn differing_field(
+pub fn differing_field(
     given: &Release,
     bytes: &Bytes,
     stored: &Version,

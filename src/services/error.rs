@@ -1,6 +1,7 @@
 //! Why a service could not do what it was asked.
 
 use crate::domain::refusal::{Detail, Reason, Refusal};
+use crate::storage::blobs::BlobError;
 use crate::storage::{ChangeError, StoreError};
 
 /// The failure of an operation; nothing was changed.
@@ -73,6 +74,23 @@ impl From<ChangeError> for ServiceError {
         match error {
             ChangeError::Refused(refusal) => Self::Refused(refusal),
             ChangeError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<BlobError> for ServiceError {
+    fn from(error: BlobError) -> Self {
+        match error {
+            BlobError::Full { free_bytes } => Self::storage_full(0, free_bytes),
+            BlobError::Busy => Self::refused(
+                Reason::UploadBusy,
+                "Somebody else writes to this upload right now: wait for that, then ask for its offset.",
+            ),
+            BlobError::Missing | BlobError::Damaged { .. } => Self::refused(
+                Reason::ArtifactDamaged,
+                "The stored bytes are damaged and were not sent: publish the same bytes again to heal them, or ask an admin.",
+            ),
+            error @ BlobError::Io { .. } => Self::internal("using the blob store", error),
         }
     }
 }

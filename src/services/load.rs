@@ -1,13 +1,17 @@
 //! What decisions need to know, loaded within one transaction.
 
+use std::ops::ControlFlow;
+
 use super::auth::check_life;
 use crate::domain::caller::{Caller, TokenCaller};
 use crate::domain::create::NameState;
+use crate::domain::digest::Sha256;
 use crate::domain::name::{NamespaceName, PackageName};
-use crate::domain::package::{MemberOf, Package, Role};
+use crate::domain::package::{MemberOf, Package, Role, Visibility};
 use crate::domain::permission::{Action, Standing, Verdict, denied, may, package_not_found};
 use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::time::Timestamp;
+use crate::storage::rows::BlobRow;
 use crate::storage::{ChangeError, StoreError, View};
 
 /// The caller's own role in a package or namespace; an admin's is not invented here.
@@ -107,4 +111,17 @@ pub fn recheck(view: &View<'_>, caller: &Caller, now: Timestamp) -> Result<Calle
     let user = view.user(token.user)?.ok_or_else(gone)?;
     check_life(&token, &user, now)?;
     Ok(Caller::Token(Box::new(TokenCaller { user_is_admin: user.admin, ..known.clone() })))
+}
+
+/// A blob, if a package that the caller may read refers to it, and whether a public one does.
+pub fn readable_blob(view: &View<'_>, caller: &Caller, digest: &Sha256) -> Result<Option<(BlobRow, bool)>, StoreError> {
+    let (mut readable, mut public) = (false, false);
+    view.scan_blob_packages(digest, |name| {
+        if let Some(package) = view.package(&name)?.filter(|package| package.purged_at.is_none()) {
+            public |= package.visibility == Visibility::Public;
+            readable |= public || may_read(view, caller, &package)?;
+        }
+        Ok(if public { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    Ok(if readable { view.blob(digest)?.map(|row| (row, public)) } else { None })
 }

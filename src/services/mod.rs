@@ -5,37 +5,40 @@
 
 pub mod auth;
 pub mod context;
+pub mod download;
 pub mod error;
 pub mod load;
 pub mod policy;
-
-use std::sync::Arc;
+pub mod publish;
+pub mod stores;
+pub mod versions;
 
 pub use context::Context;
 pub use error::ServiceError;
 pub use policy::Policy;
-
-use crate::storage::Backend;
-
-/// What every service works with.
-#[derive(Clone)]
-pub struct Stores {
-    /// Rows.
-    pub metadata: Arc<Backend>,
-    /// Rules and limits that the operator set.
-    pub policy: Arc<Policy>,
-}
+pub use stores::Stores;
 
 /// All services of one registry.
 pub struct Services {
     /// Who asks.
     pub auth: auth::AuthService,
+    /// What was published.
+    pub versions: versions::VersionService,
+    /// Artifacts' bytes.
+    pub downloads: download::DownloadService,
+    /// Publishing.
+    pub publish: publish::PublishService,
 }
 
 impl Services {
     /// Puts the services together over one store.
     pub fn new(stores: &Stores) -> Self {
-        Self { auth: auth::AuthService::new(stores.clone()) }
+        Self {
+            auth: auth::AuthService::new(stores.clone()),
+            versions: versions::VersionService::new(stores.clone()),
+            downloads: download::DownloadService::new(stores.clone()),
+            publish: publish::PublishService::new(stores.clone()),
+        }
     }
 }
 

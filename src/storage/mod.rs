@@ -4,7 +4,10 @@
 //! decision is a synchronous function of a [`View`], so that nothing can wait inside it, and a refusal writes nothing.
 //! Nothing above this layer opens a file, and nothing above sees redb.
 
+pub mod blobs;
+pub mod fs;
 pub mod keys;
+pub mod leases;
 pub mod redb;
 pub mod rows;
 pub mod tables;

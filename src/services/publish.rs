@@ -1,0 +1,416 @@
+//! Publishing: check what can be checked, take the bytes in, make them durable, then record the version.
+//!
+//! Order of steps: admission (before a byte of the body is read) → bytes to an unnamed file through both hashes →
+//! decision on what is stored now → bytes durable under their name → decision and record in one transaction. Whatever
+//! stops before the record leaves nothing.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::load::{name_state, recheck};
+use super::versions::{VersionDetail, detail, settle};
+use super::{Context, ServiceError, Stores};
+use crate::domain::caller::Caller;
+use crate::domain::change::{BlobFacts, Change};
+use crate::domain::create::{Creation, NameState};
+use crate::domain::digest::{Blake3, Sha256};
+use crate::domain::media::sniff;
+use crate::domain::name::PackageName;
+use crate::domain::package::{Dependency, Description, Package, Version, Visibility};
+use crate::domain::publish::{
+    Bytes as PublishBytes, Publication, PublishAsk, Release, decide_admission, decide_number, decide_publish,
+    version_exists,
+};
+use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::time::Timestamp;
+use crate::domain::version::VersionNumber;
+use crate::services::context::Deed;
+use crate::storage::blobs::{BlobError, BlobStore, IngestHandle, Soundness, Staged};
+use crate::storage::{ChangeError, Cost, Decided, Metadata as _, StoreError, View};
+
+/// Where the artifact's bytes come from.
+pub trait ByteSource: Send {
+    /// The next bytes; `None` at the end of what came whole.
+    ///
+    /// # Errors
+    /// Why no more bytes come: too many, too slow, cut off.
+    fn next_chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, Refusal>> + Send;
+}
+
+/// A publish as it was asked for, apart from its bytes.
+#[derive(Clone, Debug)]
+pub struct PublishRequest {
+    /// Under which name.
+    pub package: PackageName,
+    /// Which number.
+    pub version: VersionNumber,
+    /// The file name, if one was given.
+    pub filename: Option<String>,
+    /// The descriptive fields that were given.
+    pub about: Description,
+    /// The dependencies that were given.
+    pub dependencies: Option<Vec<Dependency>>,
+    /// The manifest that was given, as compact JSON.
+    pub manifest: Option<Vec<u8>>,
+    /// The README that was given.
+    pub readme: Option<String>,
+    /// Whether to make the package if it does not exist.
+    pub create: bool,
+    /// How visible to make it then.
+    pub visibility: Option<Visibility>,
+    /// Whether to check everything and store nothing.
+    pub dry_run: bool,
+    /// The digest that the client announced.
+    pub sha256: Option<Sha256>,
+    /// The artifact's size, where the client announced it.
+    pub size: Option<u64>,
+    /// Whether an existing version is a refusal (`If-None-Match: *`).
+    pub must_be_new: bool,
+}
+
+/// What came of a publish.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// The version as it is now, or as it would be.
+    pub detail: VersionDetail,
+    /// Whether it is new.
+    pub created: bool,
+    /// Whether nothing was stored because that was asked.
+    pub dry_run: bool,
+    /// What the publisher should know: reason and text.
+    pub warnings: Vec<(&'static str, String)>,
+}
+
+/// What is known before the body is read.
+pub enum Admission {
+    /// The body is to be read.
+    ReadBody,
+    /// The answer does not need it.
+    Done(Box<Published>),
+}
+
+/// Publishes versions.
+pub struct PublishService {
+    stores: Stores,
+}
+
+/// What one decision on a publish is given.
+struct Plan {
+    request: PublishRequest,
+    given: Release,
+    effective: Release,
+    bytes: PublishBytes,
+    blobs: Vec<BlobFacts>,
+    creation: Option<Creation>,
+    anonymous_read: bool,
+}
+
+impl PublishService {
+    /// Publishes into `stores`.
+    pub fn new(stores: Stores) -> Self {
+        Self { stores }
+    }
+
+    /// Everything that can be refused, or answered, before a byte of the body is read.
+    ///
+    /// # Errors
+    /// The reasons of [`decide_admission`] and [`decide_number`]; `already_exists`; `version_exists` for a size or
+    /// digest that is not the stored one; `artifact_too_large`; `storage_full`.
+    pub async fn admit(&self, context: &Context, request: &PublishRequest) -> Result<Admission, ServiceError> {
+        let (caller, asked, creation) = (context.caller.clone(), request.clone(), self.creation(request));
+        let policy = Arc::clone(&self.stores.policy);
+        let load = move |view: &View<'_>| {
+            settle(admit_in(view, &caller, &asked, creation.as_ref()).and_then(|existing| {
+                let Some((package, version)) = existing else { return Ok(None) };
+                let public = policy.anonymous_read && package.visibility == Visibility::Public;
+                Ok(Some(detail(view, &asked.package, version, public)?))
+            }))
+        };
+        let existing = self.stores.metadata.read(Cost::Point, load).await??;
+        if let (Some(existing), Some(announced)) = (existing, request.sha256)
+            && self.answers_without_body(&existing, announced, request).await?
+        {
+            let published =
+                Published { detail: existing, created: false, dry_run: request.dry_run, warnings: Vec::new() };
+            return Ok(Admission::Done(Box::new(published)));
+        }
+        self.check_room(request.size)?;
+        Ok(Admission::ReadBody)
+    }
+
+    /// Whether the announced digest is the stored one over sound bytes and nothing else that was given differs.
+    async fn answers_without_body(
+        &self,
+        existing: &VersionDetail,
+        announced: Sha256,
+        request: &PublishRequest,
+    ) -> Result<bool, ServiceError> {
+        let artifact = &existing.version.artifact;
+        if announced != artifact.sha256 {
+            return Err(version_exists(&request.package, &existing.version, "sha256").into());
+        }
+        let (digest, size) = (artifact.sha256, artifact.size);
+        let verify = move |blobs: &Arc<BlobStore>| blobs.verify_once(&digest, size, None);
+        let soundness = self.stores.blobs.blocking(verify).await?;
+        if soundness != Soundness::Sound {
+            return Ok(false);
+        }
+        let bytes = PublishBytes {
+            facts: BlobFacts { sha256: digest, blake3: Blake3([0; 32]), size },
+            media_type: artifact.media_type.clone(),
+            extension: "",
+        };
+        let given = release_of(request);
+        match crate::domain::publish::differing_field(&given, &bytes, &existing.version, &existing.dependencies) {
+            None => Ok(true),
+            Some(field) => Err(version_exists(&request.package, &existing.version, field).into()),
+        }
+    }
+
+    fn check_room(&self, size: Option<u64>) -> Result<(), ServiceError> {
+        let policy = &self.stores.policy;
+        if size.is_some_and(|size| size > policy.artifact_bytes_max) {
+            return Err(artifact_too_large(policy.artifact_bytes_max).into());
+        }
+        let free = self.stores.blobs.free_bytes()?;
+        if free.saturating_sub(size.unwrap_or(0)) < policy.free_bytes_min {
+            return Err(ServiceError::storage_full(policy.free_bytes_min, free));
+        }
+        Ok(())
+    }
+
+    fn creation(&self, request: &PublishRequest) -> Option<Creation> {
+        let claims = self.stores.policy.claims;
+        request.create.then(|| Creation { visibility: request.visibility, about: Description::default(), claims })
+    }
+
+    /// Takes the bytes in and publishes them. [`PublishService::admit`] comes first.
+    ///
+    /// # Errors
+    /// Those of `admit`, since things may have changed while the bytes came; `empty_artifact`, `digest_mismatch`,
+    /// `artifact_too_large`, `invalid_manifest`, and those of the body.
+    pub async fn publish(
+        &self,
+        context: &Context,
+        request: PublishRequest,
+        source: &mut impl ByteSource,
+    ) -> Result<Published, ServiceError> {
+        let staged = self.ingest(&request, source).await?;
+        self.publish_staged(context, request, staged).await
+    }
+
+    async fn ingest(&self, request: &PublishRequest, source: &mut impl ByteSource) -> Result<Staged, ServiceError> {
+        let policy = &self.stores.policy;
+        let mut ingest: IngestHandle = self.stores.blobs.ingest();
+        let mut size: u64 = 0;
+        while let Some(chunk) = source.next_chunk().await? {
+            size = size.saturating_add(chunk.len() as u64);
+            if size > policy.artifact_bytes_max {
+                return Err(artifact_too_large(policy.artifact_bytes_max).into());
+            }
+            ingest.write(chunk).await?;
+        }
+        if size == 0 {
+            let message = "The artifact is empty: send its bytes as the body.";
+            return Err(Refusal::field(Reason::EmptyArtifact, "artifact", message).into());
+        }
+        let staged = ingest.finish().await?;
+        match request.sha256 {
+            Some(announced) if announced != staged.sha256() => {
+                let message = format!(
+                    "The artifact's SHA-256 is `{}`, not the announced `{announced}`: nothing was stored; send it again.",
+                    staged.sha256()
+                );
+                Err(Refusal::field(Reason::DigestMismatch, "sha256", message).into())
+            }
+            Some(_) | None => Ok(staged),
+        }
+    }
+
+    /// Publishes bytes that are here already, under no name yet or their own.
+    ///
+    /// # Errors
+    /// As [`PublishService::publish`].
+    pub async fn publish_staged(
+        &self,
+        context: &Context,
+        request: PublishRequest,
+        staged: Staged,
+    ) -> Result<Published, ServiceError> {
+        let given = release_of(&request);
+        let media = sniff(staged.head());
+        let facts = BlobFacts { sha256: staged.sha256(), blake3: staged.blake3(), size: staged.size() };
+        let (effective, texts, warnings) = (given.clone(), Texts::of(&request), Vec::new());
+        let plan = Arc::new(Plan {
+            bytes: PublishBytes { facts, media_type: media.as_str().to_owned(), extension: media.extension() },
+            creation: self.creation(&request),
+            anonymous_read: self.stores.policy.anonymous_read,
+            blobs: texts.facts(),
+            given,
+            effective,
+            request,
+        });
+        let (outlook, created) = self.outlook(context, &plan).await?;
+        if plan.request.dry_run {
+            return Ok(Published { detail: outlook, created, dry_run: true, warnings });
+        }
+        let digests: Vec<Sha256> =
+            std::iter::once(facts.sha256).chain(plan.blobs.iter().map(|blob| blob.sha256)).collect();
+        let lease = self.stores.leases.take(digests);
+        self.stores.blobs.blocking(move |blobs| keep_all(blobs, staged, texts)).await?;
+        let recorded = self.record(context, Arc::clone(&plan)).await;
+        if recorded.is_err() {
+            self.stores.drop_unreferred(lease).await;
+        }
+        let (detail, created) = recorded?;
+        Ok(Published { detail, created, dry_run: false, warnings })
+    }
+
+    /// What the publish would come to now; its refusals come before anything is made durable.
+    async fn outlook(&self, context: &Context, plan: &Arc<Plan>) -> Result<(VersionDetail, bool), ServiceError> {
+        let (caller, now, plan) = (context.caller.clone(), context.now, Arc::clone(plan));
+        let load = move |view: &View<'_>| settle(decide_in(view, &caller, &plan, now).map(|(_, answer)| answer));
+        Ok(self.stores.metadata.read(Cost::Point, load).await??)
+    }
+
+    async fn record(&self, context: &Context, plan: Arc<Plan>) -> Result<(VersionDetail, bool), ServiceError> {
+        let context = context.clone();
+        let decide = move |view: &View<'_>, moment: crate::storage::Moment| {
+            let caller = recheck(view, &context.caller, moment.now)?;
+            let (mut changes, answer) = decide_in(view, &caller, &plan, moment.now)?;
+            if answer.1 {
+                let version = plan.request.version.to_string();
+                let deed = Deed::to_package("version.publish", &plan.request.package);
+                changes.push(context.audit(Deed { version: Some(&version), ..deed }));
+            }
+            Ok(Decided { changes, answer })
+        };
+        Ok(self.stores.metadata.change(decide).await?)
+    }
+}
+
+fn release_of(request: &PublishRequest) -> Release {
+    Release {
+        number: request.version.clone(),
+        filename: request.filename.clone(),
+        about: request.about.clone(),
+        dependencies: request.dependencies.clone(),
+        manifest: request.manifest.as_deref().map(Sha256::of),
+        readme: request.readme.as_deref().map(|text| Sha256::of(text.as_bytes())),
+    }
+}
+
+fn artifact_too_large(limit: u64) -> Refusal {
+    let message = format!("The artifact is larger than the {limit} bytes that this registry takes: make it smaller.");
+    Refusal::field(Reason::ArtifactTooLarge, "artifact", message).with_limit(limit)
+}
+
+/// The texts of a version that are stored as blobs of their own.
+struct Texts {
+    manifest: Option<Vec<u8>>,
+    readme: Option<Vec<u8>>,
+}
+
+impl Texts {
+    fn of(request: &PublishRequest) -> Self {
+        Self { manifest: request.manifest.clone(), readme: request.readme.clone().map(String::into_bytes) }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Vec<u8>> {
+        self.manifest.iter().chain(&self.readme)
+    }
+
+    fn facts(&self) -> Vec<BlobFacts> {
+        let facts =
+            |text: &Vec<u8>| BlobFacts { sha256: Sha256::of(text), blake3: Blake3::of(text), size: text.len() as u64 };
+        self.iter().map(facts).collect()
+    }
+}
+
+/// Makes the bytes durable under their names; from then on a row may refer to them.
+fn keep_all(blobs: &Arc<BlobStore>, staged: Staged, texts: Texts) -> Result<(), BlobError> {
+    for text in texts.iter() {
+        let mut staging = blobs.stage()?;
+        staging.write(text)?;
+        staging.finish()?.keep()?;
+    }
+    drop(texts);
+    staged.keep()?;
+    Ok(())
+}
+
+/// What can be refused before the body, in the contract's order; the existing version when it may be answered with.
+fn admit_in(
+    view: &View<'_>,
+    caller: &Caller,
+    request: &PublishRequest,
+    creation: Option<&Creation>,
+) -> Result<Option<(Package, Version)>, ChangeError> {
+    let state = name_state(view, caller, &request.package)?;
+    decide_admission(caller, &request.package, &state, creation)?;
+    let existing = view.version(&request.package, &request.version)?;
+    if request.must_be_new && existing.is_some() {
+        let message =
+            format!("`{}` {} exists, and the request is for a new version only.", request.package, request.version);
+        return Err(Refusal::new(Reason::AlreadyExists, message).into());
+    }
+    decide_number(&request.package, state.package.as_ref(), &request.version, existing.as_ref())?;
+    if let (Some(existing), Some(size)) = (&existing, request.size)
+        && size != existing.artifact.size
+    {
+        return Err(version_exists(&request.package, existing, "size").into());
+    }
+    Ok(state.package.zip(existing))
+}
+
+/// Decides on what is stored in this transaction: the changes, the version as it is after them, and whether it is new.
+fn decide_in(
+    view: &View<'_>,
+    caller: &Caller,
+    plan: &Plan,
+    now: Timestamp,
+) -> Result<(Vec<Change>, (VersionDetail, bool)), ChangeError> {
+    let name = &plan.request.package;
+    let state: NameState = name_state(view, caller, name)?;
+    let existing = view.version(name, &plan.request.version)?;
+    let dependencies = match &existing {
+        Some(version) => view.dependencies(name, &version.number)?,
+        None => Vec::new(),
+    };
+    let ask = PublishAsk {
+        caller,
+        name,
+        given: &plan.given,
+        effective: &plan.effective,
+        bytes: &plan.bytes,
+        create: plan.creation.as_ref(),
+        now,
+    };
+    let publication =
+        decide_publish(&ask, &state, existing.as_ref().map(|version| (version, dependencies.as_slice())))?;
+    let is_public = |package: &Package| plan.anonymous_read && package.visibility == Visibility::Public;
+    match (publication, existing, &state.package) {
+        (Publication::Created { changes, version, package }, _, _) => {
+            let mut all: Vec<Change> = plan.blobs.iter().copied().map(Change::PutBlob).collect();
+            all.extend(changes);
+            let detail = VersionDetail {
+                package: name.clone(),
+                dependencies: plan.effective.dependencies.clone().unwrap_or_default(),
+                manifest: plan.request.manifest.clone(),
+                downloads: 0,
+                published_by: caller.token().map(|token| token.user_name.clone()),
+                public: is_public(&package),
+                version: *version,
+            };
+            Ok((all, (detail, true)))
+        }
+        (Publication::Unchanged, Some(version), Some(package)) => {
+            let heal = view.blob(&version.artifact.sha256)?.filter(|blob| blob.damaged);
+            let changes = heal.map(|_| Change::PutBlob(plan.bytes.facts)).into_iter().collect();
+            Ok((changes, (detail(view, name, version, is_public(package))?, false)))
+        }
+        (Publication::Unchanged, _, _) => Err(StoreError::Closed.into()),
+    }
+}
