@@ -199,11 +199,11 @@ impl BlobStore {
 
     /// Turns an error of the disk into ours; a full disk is told apart because it is the user's to cure.
     fn failed(&self, op: &'static str) -> impl FnOnce(io::Error) -> BlobError {
-        move |source| match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                BlobError::Full { free_bytes: self.fs.free_bytes(&self.uploads).unwrap_or(0) }
+        move |source| {
+            if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+                return BlobError::Full { free_bytes: self.fs.free_bytes(&self.uploads).unwrap_or(0) };
             }
-            io::ErrorKind::NotFound | _ => BlobError::Io { op, source },
+            BlobError::Io { op, source }
         }
     }
 

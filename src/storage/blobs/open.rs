@@ -52,7 +52,7 @@ impl BlobStore {
 
     /// Whether all bytes of this file were seen right since the start, and the file did not change since.
     pub fn is_verified(&self, blob: &BlobFile) -> bool {
-        // The file may have been written to since it was opened.
+        // Looked at again: the file may have been written to since it was opened, and then `blob.size` is stale too.
         let now = self.fs.stat(&blob.file).map(Stamp::from);
         now.is_ok_and(|stamp| stamp == blob.stamp && self.verified.holds(&blob.sha256, stamp))
     }
