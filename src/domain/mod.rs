@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod caller;
 pub mod change;
+pub mod closure;
 pub mod create;
 pub mod digest;
 pub mod event;

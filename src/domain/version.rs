@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
+use super::name;
 use super::refusal::{Reason, Refusal};
 
 /// The longest version number, in bytes, build metadata included.
@@ -136,11 +137,9 @@ impl fmt::Debug for VersionNumber {
     }
 }
 
-/// A refused text in backticks: at most 80 characters of it, with control characters and backticks replaced.
+/// A refused text as [`name::shown`] cuts it, in backticks.
 pub(super) fn shown(text: &str) -> String {
-    let plain = |c: char| if c.is_control() || c == '`' { '\u{fffd}' } else { c };
-    let more = if text.chars().nth(80).is_some() { "…" } else { "" };
-    format!("`{}{more}`", text.chars().take(80).map(plain).collect::<String>())
+    format!("`{}`", name::shown(text))
 }
 
 #[cfg(test)]
