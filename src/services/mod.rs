@@ -3,11 +3,13 @@
 //! Services know neither HTTP nor tables. They load through [`crate::storage`], let [`crate::domain`] decide, and hand
 //! back domain values or a [`ServiceError`].
 
+pub mod archive;
 pub mod auth;
 pub mod context;
 pub mod download;
 pub mod error;
 pub mod load;
+pub mod manifest;
 pub mod policy;
 pub mod publish;
 pub mod stores;
