@@ -10,10 +10,15 @@ pub mod download;
 pub mod error;
 pub mod load;
 pub mod manifest;
+pub mod members;
+pub mod namespaces;
+pub mod packages;
 pub mod policy;
+pub mod precondition;
 pub mod publish;
 pub mod stores;
 pub mod versions;
+pub mod yank;
 
 pub use context::Context;
 pub use error::ServiceError;
@@ -26,6 +31,14 @@ pub struct Services {
     pub auth: auth::AuthService,
     /// What was published.
     pub versions: versions::VersionService,
+    /// Packages' own fields, their beginning and their end.
+    pub packages: packages::PackageService,
+    /// Namespaces.
+    pub namespaces: namespaces::NamespaceService,
+    /// Members of both.
+    pub members: members::MemberService,
+    /// Yanks, deprecations and purges of versions.
+    pub yanks: yank::YankService,
     /// Artifacts' bytes.
     pub downloads: download::DownloadService,
     /// Publishing.
@@ -38,6 +51,10 @@ impl Services {
         Self {
             auth: auth::AuthService::new(stores.clone()),
             versions: versions::VersionService::new(stores.clone()),
+            packages: packages::PackageService::new(stores.clone()),
+            namespaces: namespaces::NamespaceService::new(stores.clone()),
+            members: members::MemberService::new(stores.clone()),
+            yanks: yank::YankService::new(stores.clone()),
             downloads: download::DownloadService::new(stores.clone()),
             publish: publish::PublishService::new(stores.clone()),
         }
@@ -61,3 +78,6 @@ pub fn random<const N: usize>() -> Result<[u8; N], ServiceError> {
     getrandom::fill(&mut bytes).map_err(|error| ServiceError::internal("drawing randomness", error.to_string()))?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests;

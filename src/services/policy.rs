@@ -1,6 +1,7 @@
 //! The rules and limits that an operator can set, as the services see them.
 
 use crate::domain::create::ClaimPolicy;
+use crate::domain::text::TextLimits;
 
 /// Rules and limits; the command line fills them in from the configuration.
 #[derive(Clone, Debug)]
@@ -45,6 +46,17 @@ pub struct Policy {
     pub login_failures_max: u32,
     /// That window, in milliseconds.
     pub login_window_ms: i64,
+}
+
+impl Policy {
+    /// The limits of texts that people give.
+    pub const fn text_limits(&self) -> TextLimits {
+        TextLimits {
+            description_bytes_max: self.description_bytes_max,
+            reason_bytes_max: self.reason_bytes_max,
+            keywords_max: self.keywords_max,
+        }
+    }
 }
 
 impl Default for Policy {

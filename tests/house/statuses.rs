@@ -11,7 +11,8 @@ fn may_name_statuses(path: &str) -> bool {
 }
 
 /// What has no reason, because it can't be read as a request: (file, constant).
-const WITHOUT_REASON: &[(&str, &str)] = &[];
+const WITHOUT_REASON: &[(&str, &str)] =
+    &[("src/http/guards.rs", "URI_TOO_LONG"), ("src/http/guards.rs", "REQUEST_HEADER_FIELDS_TOO_LARGE")];
 
 /// The name of every refusal's status as a constant of `StatusCode`: `NOT_FOUND`.
 fn constant(status: StatusCode) -> Option<String> {

@@ -1,0 +1,3 @@
+//! The handlers: decode, one service call, reply. No rule of the registry stands here.
+
+pub mod operations;

@@ -1,0 +1,197 @@
+//! The life of a request, top to bottom.
+//!
+//! The order of the steps is the order of refusals (`docs/api.md`, Which refusal wins): none tells what its sender may
+//! not know. Every step is a plain call into a neighbour; nothing here decides on its own.
+
+use std::any::Any;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::header::{ALLOW, CONNECTION, HeaderValue, RANGE, X_CONTENT_TYPE_OPTIONS};
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
+
+use super::access::{admit, authenticate};
+use super::access_log::AccessLine;
+use super::app::App;
+use super::body::{RequestBody, ResponseBody, full};
+use super::call::{Call, RequestMeta};
+use super::client::client;
+use super::connection::ConnectionInfo;
+use super::cors;
+use super::failure::{Failure, allow};
+use super::guards;
+use super::matching::{Found, Verb};
+use super::params::Params;
+use super::query::Query;
+use super::reply::Reply;
+use super::respond::{Asked, respond};
+use super::routes::{ROUTES, Route, matcher};
+use super::trace::{X_REQUEST_ID, request_id, trace_id};
+use crate::domain::refusal::Reason;
+
+/// Answers one request, whatever it is: over the network, from the admin socket or inside the process.
+pub async fn handle(app: Arc<App>, request: Request<RequestBody>, info: ConnectionInfo) -> Response<ResponseBody> {
+    let (mut parts, body) = request.into_parts();
+    let started = app.now();
+    // 1. An id, before anything can be refused.
+    let id: Arc<str> = request_id(&parts.headers, started).into();
+    let mut line = AccessLine::begin(&parts, Arc::clone(&id));
+    line.trace_id = trace_id(&parts.headers);
+    line.bytes_in = body.declared_len().unwrap_or(0);
+    // 2. A head that is too large is not looked at any further.
+    if let Some(status) = guards::too_large(&parts, &app.limits) {
+        let mut response = bare(status, parts.version);
+        finish_headers(response.headers_mut(), &id);
+        return line.attach(response);
+    }
+    // 3. Who is at the other end.
+    let client = client(info.peer, &parts.headers, &app.settings.trusted_proxies);
+    line.client_ip = client.ip;
+    let meta = RequestMeta {
+        request_id: id.to_string(),
+        trace_id: line.trace_id.clone(),
+        ip: client.ip,
+        is_local: client.is_local,
+        started,
+        peer: info.peer,
+    };
+    if parts.method == Method::HEAD {
+        // A range is a part of GET's body; HEAD tells of the whole (RFC 9110 section 14.2).
+        parts.headers.remove(RANGE);
+    }
+    // 4. The answer, or why there is none.
+    let answered = answer(&app, &parts, body, meta, &mut line).await;
+    let mut response = answered.unwrap_or_else(|failure| {
+        failure.log(&id);
+        line.reason = Some(failure.reason());
+        without_body_for_head(failure.respond(&id), &parts.method)
+    });
+    // 5. What stands on every answer.
+    finish_headers(response.headers_mut(), &id);
+    cors::finish(response.headers_mut(), &parts, &app.settings);
+    line.attach(response)
+}
+
+/// The steps that can refuse.
+async fn answer(
+    app: &Arc<App>,
+    parts: &Parts,
+    body: RequestBody,
+    meta: RequestMeta,
+    line: &mut AccessLine,
+) -> Result<Response<ResponseBody>, Failure> {
+    // a. One host, and no browser that acts for another site.
+    let host = guards::host(parts, meta.peer)?;
+    guards::check_origin(parts, host.as_ref(), &app.settings)?;
+    // b. Path, method, places, parameters: by their form alone.
+    if parts.method == Method::OPTIONS && parts.uri.path() == "*" {
+        return Ok(options(&Verb::ALL));
+    }
+    let (route, raw) = match matcher().find(Verb::of(&parts.method), parts.uri.path())? {
+        Found::Row(row, raw) => (&ROUTES[row], raw),
+        Found::OtherMethods(verbs) if parts.method == Method::OPTIONS => return Ok(options(&verbs)),
+        Found::OtherMethods(verbs) => return Err(Failure::method_not_allowed(&verbs)),
+    };
+    line.route = route.pattern;
+    let params = Params::parse(&raw, route.verb)?;
+    let place = raw.iter().fold(route.id.to_owned(), |place, (_, text)| format!("{place}\0{text}"));
+    let query = Query::parse(route.query, parts.uri.query(), &place)?;
+    // c. Who asks, and whether the credentials are enough.
+    let caller = authenticate(app, route.access, meta.peer, &parts.headers, meta.started).await?;
+    line.note_caller(&caller);
+    admit(&caller, route, &params, app.settings.anonymous_read)?;
+    // d. The handler.
+    let request_id = meta.request_id.clone();
+    let call = Call {
+        app: Arc::clone(app),
+        route,
+        caller,
+        params,
+        query: query.clone(),
+        headers: parts.headers.clone(),
+        body,
+        meta,
+        is_head: parts.method == Method::HEAD,
+    };
+    let reply = run(app, route, call).await?;
+    // e. Conditions, codings, the envelope.
+    let asked = Asked {
+        method: &parts.method,
+        path: parts.uri.path(),
+        query: &query,
+        headers: &parts.headers,
+        request_id: &request_id,
+        cache: route.cache,
+    };
+    Ok(respond(reply, &asked))
+}
+
+/// Runs the handler: a write in a task of its own, which a client that hangs up can't cut and a drain waits for; a
+/// read under its deadline.
+async fn run(app: &Arc<App>, route: &'static Route, call: Call) -> Result<Reply, Failure> {
+    if route.mutates {
+        let running = app.tracker.begin();
+        let task = tokio::spawn(async move {
+            let ended = guarded((route.run)(call)).await;
+            drop(running);
+            ended
+        });
+        return task.await.unwrap_or_else(|error| Err(Failure::internal("running a write", error)));
+    }
+    let wait = Duration::from_secs(call.query.number("wait").unwrap_or(0));
+    let deadline = app.limits.request_timeout.saturating_add(wait);
+    tokio::time::timeout(deadline, guarded((route.run)(call))).await.unwrap_or_else(|_elapsed| {
+        let message = format!("this took longer than {} seconds; try again, or ask for less", deadline.as_secs());
+        Err(Failure::new(Reason::RequestTimeout, message))
+    })
+}
+
+/// Turns a panic into a failure: one broken request is no broken server.
+async fn guarded(future: impl Future<Output = Result<Reply, Failure>>) -> Result<Reply, Failure> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(polled) => polled,
+        Err(panic) => std::task::Poll::Ready(Err(Failure::internal("running a handler", panic_text(&*panic)))),
+    })
+    .await
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("a panic: {}", text.unwrap_or("without a text"))
+}
+
+fn options(verbs: &[Verb]) -> Response<ResponseBody> {
+    let mut response = Response::new(full(Bytes::new()));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    if let Ok(allow) = HeaderValue::from_str(&allow(verbs)) {
+        response.headers_mut().insert(ALLOW, allow);
+    }
+    response
+}
+
+/// An answer without body or envelope, after which the connection closes.
+fn bare(status: StatusCode, version: Version) -> Response<ResponseBody> {
+    let mut response = Response::new(full(Bytes::new()));
+    *response.status_mut() = status;
+    if version < Version::HTTP_2 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+fn without_body_for_head(response: Response<ResponseBody>, method: &Method) -> Response<ResponseBody> {
+    if method == Method::HEAD { response.map(|_body| full(Bytes::new())) } else { response }
+}
+
+fn finish_headers(headers: &mut HeaderMap, id: &str) {
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(X_REQUEST_ID, id);
+    }
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}

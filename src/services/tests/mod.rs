@@ -1,0 +1,7 @@
+//! Services over a real store in a directory of their own, and what is stored after each step.
+
+mod bench;
+mod members;
+mod namespaces;
+mod packages;
+mod versions;
