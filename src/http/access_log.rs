@@ -1,4 +1,5 @@
-//! The one line that each request leaves in the log, written when its answer's last byte was handed on.
+//! What is learned of a request for its one line in the log, which is written when its answer's last byte was handed
+//! on, or when the client hung up before there was an answer.
 //!
 //! No query, no credential, no name beyond the user's: what is secret or could be does not get here.
 
@@ -6,26 +7,29 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
+use hyper::Response;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::USER_AGENT;
 use hyper::http::request::Parts;
-use hyper::{Response, StatusCode};
 
 use crate::domain::caller::Caller;
 use crate::domain::name::shown;
 use crate::domain::refusal::Reason;
+use crate::telemetry::{AccessLine, access};
 
-use super::body::ResponseBody;
+use super::body::{RequestBody, ResponseBody};
 
-/// What is told of a request; filled in on the way.
-pub struct AccessLine {
-    /// Its id.
-    pub request_id: Arc<str>,
+/// Longest path that is logged, in characters.
+const PATH_CHARS_MAX: usize = 512;
+
+/// One request as the log will tell of it; filled in on the way, written when dropped.
+pub struct Visit {
     /// The trace that it belongs to.
     pub trace_id: Option<String>,
     /// The client's address.
@@ -34,33 +38,39 @@ pub struct AccessLine {
     pub route: &'static str,
     /// Why it was refused, if it was.
     pub reason: Option<Reason>,
-    /// The bytes that the request announced.
-    pub bytes_in: u64,
+    request_id: Arc<str>,
     method: String,
     path: String,
     user_agent: Option<String>,
     user: Option<String>,
     token_id: Option<String>,
     began: Instant,
+    bytes_in: Arc<AtomicU64>,
+    bytes_out: u64,
+    status: Option<u16>,
 }
 
-impl AccessLine {
-    /// Begins the line.
-    pub fn begin(parts: &Parts, request_id: Arc<str>) -> Self {
+impl Visit {
+    /// Begins with what the head tells.
+    pub fn begin(parts: &Parts, body: &mut RequestBody, request_id: Arc<str>) -> Self {
         let user_agent = parts.headers.get(USER_AGENT).map(|value| shown(&String::from_utf8_lossy(value.as_bytes())));
+        let bytes_in = Arc::new(AtomicU64::new(0));
+        body.count_into(Arc::clone(&bytes_in));
         Self {
-            request_id,
             trace_id: None,
             client_ip: None,
             route: "",
             reason: None,
-            bytes_in: 0,
+            request_id,
             method: shown(parts.method.as_str()),
-            path: parts.uri.path().chars().take(256).collect(),
+            path: parts.uri.path().chars().take(PATH_CHARS_MAX).collect(),
             user_agent,
             user: None,
             token_id: None,
             began: Instant::now(),
+            bytes_in,
+            bytes_out: 0,
+            status: None,
         }
     }
 
@@ -77,42 +87,36 @@ impl AccessLine {
     }
 
     /// Ties the line to the response's body: it is written when that ends or is dropped.
-    pub fn attach(self, response: Response<ResponseBody>) -> Response<ResponseBody> {
-        let status = response.status();
-        let counted = |body| Counted { body, line: self, status, bytes_out: 0, is_whole: false };
-        response.map(|body| counted(body).boxed_unsync())
+    pub fn attach(mut self, response: Response<ResponseBody>) -> Response<ResponseBody> {
+        self.status = Some(response.status().as_u16());
+        response.map(|body| Counted { body, visit: self }.boxed_unsync())
     }
+}
 
-    fn write(&self, status: StatusCode, bytes_out: u64, is_whole: bool) {
-        let duration_us = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        tracing::info!(
-            target: "access",
-            request_id = &*self.request_id,
-            trace_id = self.trace_id,
-            method = self.method,
-            route = self.route,
-            path = self.path,
-            status = status.as_u16(),
-            reason = self.reason.map(Reason::as_str),
-            duration_us,
-            bytes_in = self.bytes_in,
-            bytes_out,
-            whole = is_whole,
-            client_ip = self.client_ip.map(tracing::field::display),
-            user = self.user,
-            token_id = self.token_id,
-            user_agent = self.user_agent,
-            "request"
-        );
+impl Drop for Visit {
+    fn drop(&mut self) {
+        access(&AccessLine {
+            request_id: &self.request_id,
+            trace_id: self.trace_id.as_deref(),
+            method: &self.method,
+            route: self.route,
+            path: &self.path,
+            status: self.status,
+            duration: self.began.elapsed(),
+            bytes_in: self.bytes_in.load(Ordering::Relaxed),
+            bytes_out: self.bytes_out,
+            client_ip: self.client_ip,
+            user: self.user.as_deref(),
+            token_id: self.token_id.as_deref(),
+            ua: self.user_agent.as_deref(),
+            reason: self.reason.map(Reason::as_str),
+        });
     }
 }
 
 struct Counted {
     body: ResponseBody,
-    line: AccessLine,
-    status: StatusCode,
-    bytes_out: u64,
-    is_whole: bool,
+    visit: Visit,
 }
 
 impl Body for Counted {
@@ -122,7 +126,7 @@ impl Body for Counted {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         if let Poll::Ready(Some(Ok(data))) = &frame {
-            self.bytes_out += data.data_ref().map_or(0, |data| data.len() as u64);
+            self.visit.bytes_out += data.data_ref().map_or(0, |data| data.len() as u64);
         }
         frame
     }
@@ -133,13 +137,5 @@ impl Body for Counted {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        // hyper doesn't poll past the announced length, so the body itself says whether all of it was taken.
-        self.is_whole = self.body.is_end_stream();
-        self.line.write(self.status, self.bytes_out, self.is_whole);
     }
 }

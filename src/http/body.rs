@@ -7,6 +7,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -74,6 +75,7 @@ pub struct RequestBody {
     pace: Option<Pace>,
     http2: bool,
     activity: Option<Arc<Activity>>,
+    meter: Option<Arc<AtomicU64>>,
 }
 
 impl RequestBody {
@@ -82,7 +84,7 @@ impl RequestBody {
         let bytes = bytes.into();
         let declared = Some(bytes.len() as u64);
         let source = if bytes.is_empty() { Source::Ended } else { Source::Memory(bytes) };
-        Self { source, declared, received: 0, limit: u64::MAX, pace: None, http2: false, activity: None }
+        Self { source, declared, received: 0, limit: u64::MAX, pace: None, http2: false, activity: None, meter: None }
     }
 
     /// A body that comes from a connection, held to the rate of `limits`.
@@ -97,7 +99,7 @@ impl RequestBody {
         let source = if ended { Source::Ended } else { Source::Wire(incoming) };
         let pace = (!ended).then(|| Pace::new(limits));
         let activity = Some(Arc::clone(activity));
-        Self { source, declared, received: 0, limit: u64::MAX, pace, http2, activity }
+        Self { source, declared, received: 0, limit: u64::MAX, pace, http2, activity, meter: None }
     }
 
     /// Sets how many bytes are taken; until then there is no cap. More is [`BodyError::TooLarge`], at the first read
@@ -109,6 +111,11 @@ impl RequestBody {
     /// How many bytes the client announced, if it did.
     pub fn declared_len(&self) -> Option<u64> {
         self.declared
+    }
+
+    /// Counts what is read from now on into `meter`, for who no longer has the body.
+    pub fn count_into(&mut self, meter: Arc<AtomicU64>) {
+        self.meter = Some(meter);
     }
 
     /// How many bytes were read so far.
@@ -175,6 +182,9 @@ impl RequestBody {
         };
         let bytes = data.len() as u64;
         self.received += bytes;
+        if let Some(meter) = &self.meter {
+            meter.fetch_add(bytes, Ordering::Relaxed);
+        }
         if self.received > self.limit {
             return Err(BodyError::TooLarge { limit: self.limit });
         }

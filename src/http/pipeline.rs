@@ -16,7 +16,7 @@ use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 
 use super::access::{admit, authenticate};
-use super::access_log::AccessLine;
+use super::access_log::Visit;
 use super::app::App;
 use super::body::{RequestBody, ResponseBody, full};
 use super::call::{Call, RequestMeta};
@@ -36,25 +36,24 @@ use crate::domain::refusal::Reason;
 
 /// Answers one request, whatever it is: over the network, from the admin socket or inside the process.
 pub async fn handle(app: Arc<App>, request: Request<RequestBody>, info: ConnectionInfo) -> Response<ResponseBody> {
-    let (mut parts, body) = request.into_parts();
+    let (mut parts, mut body) = request.into_parts();
     let started = app.now();
     // 1. An id, before anything can be refused.
     let id: Arc<str> = request_id(&parts.headers, started).into();
-    let mut line = AccessLine::begin(&parts, Arc::clone(&id));
-    line.trace_id = trace_id(&parts.headers);
-    line.bytes_in = body.declared_len().unwrap_or(0);
+    let mut visit = Visit::begin(&parts, &mut body, Arc::clone(&id));
+    visit.trace_id = trace_id(&parts.headers);
     // 2. A head that is too large is not looked at any further.
     if let Some(status) = guards::too_large(&parts, &app.limits) {
         let mut response = bare(status, parts.version);
         finish_headers(response.headers_mut(), &id);
-        return line.attach(response);
+        return visit.attach(response);
     }
     // 3. Who is at the other end.
     let client = client(info.peer, &parts.headers, &app.settings.trusted_proxies);
-    line.client_ip = client.ip;
+    visit.client_ip = client.ip;
     let meta = RequestMeta {
         request_id: id.to_string(),
-        trace_id: line.trace_id.clone(),
+        trace_id: visit.trace_id.clone(),
         ip: client.ip,
         is_local: client.is_local,
         started,
@@ -65,16 +64,16 @@ pub async fn handle(app: Arc<App>, request: Request<RequestBody>, info: Connecti
         parts.headers.remove(RANGE);
     }
     // 4. The answer, or why there is none.
-    let answered = answer(&app, &parts, body, meta, &mut line).await;
+    let answered = answer(&app, &parts, body, meta, &mut visit).await;
     let mut response = answered.unwrap_or_else(|failure| {
         failure.log(&id);
-        line.reason = Some(failure.reason());
+        visit.reason = Some(failure.reason());
         without_body_for_head(failure.respond(&id), &parts.method)
     });
     // 5. What stands on every answer.
     finish_headers(response.headers_mut(), &id);
     cors::finish(response.headers_mut(), &parts, &app.settings);
-    line.attach(response)
+    visit.attach(response)
 }
 
 /// The steps that can refuse.
@@ -83,7 +82,7 @@ async fn answer(
     parts: &Parts,
     body: RequestBody,
     meta: RequestMeta,
-    line: &mut AccessLine,
+    visit: &mut Visit,
 ) -> Result<Response<ResponseBody>, Failure> {
     // a. One host, and no browser that acts for another site.
     let host = guards::host(parts, meta.peer)?;
@@ -97,13 +96,13 @@ async fn answer(
         Found::OtherMethods(verbs) if parts.method == Method::OPTIONS => return Ok(options(&verbs)),
         Found::OtherMethods(verbs) => return Err(Failure::method_not_allowed(&verbs)),
     };
-    line.route = route.pattern;
+    visit.route = route.pattern;
     let params = Params::parse(&raw, route.verb)?;
     let place = raw.iter().fold(route.id.to_owned(), |place, (_, text)| format!("{place}\0{text}"));
     let query = Query::parse(route.query, parts.uri.query(), &place)?;
     // c. Who asks, and whether the credentials are enough.
     let caller = authenticate(app, route.access, meta.peer, &parts.headers, meta.started).await?;
-    line.note_caller(&caller);
+    visit.note_caller(&caller);
     admit(&caller, route, &params, app.settings.anonymous_read)?;
     // d. The handler.
     let request_id = meta.request_id.clone();
@@ -194,4 +193,16 @@ fn finish_headers(headers: &mut HeaderMap, id: &str) {
         headers.insert(X_REQUEST_ID, id);
     }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_one_failed_request() {
+        let broken = guarded(async { panic!("boom") }).await;
+        assert_eq!(broken.err().map(|failure| failure.reason()), Some(Reason::Internal));
+        assert!(guarded(async { Ok(Reply::no_content()) }).await.is_ok());
+    }
 }
