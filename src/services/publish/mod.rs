@@ -1,34 +1,39 @@
 //! Publishing: check what can be checked, take the bytes in, make them durable, then record the version.
 //!
-//! Order of steps: admission (before a byte of the body is read) → bytes to an unnamed file through both hashes →
-//! decision on what is stored now → bytes durable under their name → decision and record in one transaction. Whatever
-//! stops before the record leaves nothing.
+//! Order of steps: admission (before a byte of the body is read) → bytes to an unnamed file through both hashes → what
+//! the archive tells of itself → decision on what is stored now → bytes durable under their name → decision and record
+//! in one transaction. Whatever stops before the record leaves nothing.
+
+mod contents;
+mod record;
 
 use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
-use super::load::{name_state, recheck};
+use self::contents::{Contents, keep_all, release_of};
+use self::record::{Plan, admit_in, decide_in};
+use super::archive::Warning;
+use super::context::Deed;
+use super::load::recheck;
 use super::versions::{VersionDetail, detail, settle};
 use super::{Context, ServiceError, Stores};
-use crate::domain::caller::Caller;
-use crate::domain::change::{BlobFacts, Change};
-use crate::domain::create::{Creation, NameState};
+use crate::domain::change::BlobFacts;
+use crate::domain::create::Creation;
 use crate::domain::digest::{Blake3, Sha256};
-use crate::domain::media::sniff;
+use crate::domain::media::{MediaType, sniff};
 use crate::domain::name::PackageName;
-use crate::domain::package::{Dependency, Description, Package, Version, Visibility};
-use crate::domain::publish::{
-    Bytes as PublishBytes, Publication, PublishAsk, Release, decide_admission, decide_number, decide_publish,
-    version_exists,
-};
+use crate::domain::package::{Dependency, Description, Visibility};
+use crate::domain::publish::{Bytes as PublishBytes, differing_field, version_exists};
 use crate::domain::refusal::{Reason, Refusal};
-use crate::domain::time::Timestamp;
 use crate::domain::version::VersionNumber;
-use crate::services::context::Deed;
-use crate::storage::blobs::{BlobError, BlobStore, IngestHandle, Soundness, Staged};
-use crate::storage::{ChangeError, Cost, Decided, Metadata as _, StoreError, View};
+use crate::storage::blobs::{BlobStore, IngestHandle, Soundness, Staged};
+use crate::storage::{Cost, Decided, Metadata as _, View};
+
+/// How many archives are looked into at once.
+const INSPECTIONS_MAX: usize = 2;
 
 /// Where the artifact's bytes come from.
 pub trait ByteSource: Send {
@@ -79,8 +84,8 @@ pub struct Published {
     pub created: bool,
     /// Whether nothing was stored because that was asked.
     pub dry_run: bool,
-    /// What the publisher should know: reason and text.
-    pub warnings: Vec<(&'static str, String)>,
+    /// What the publisher should know.
+    pub warnings: Vec<Warning>,
 }
 
 /// What is known before the body is read.
@@ -94,23 +99,13 @@ pub enum Admission {
 /// Publishes versions.
 pub struct PublishService {
     stores: Stores,
-}
-
-/// What one decision on a publish is given.
-struct Plan {
-    request: PublishRequest,
-    given: Release,
-    effective: Release,
-    bytes: PublishBytes,
-    blobs: Vec<BlobFacts>,
-    creation: Option<Creation>,
-    anonymous_read: bool,
+    inspections: Arc<Semaphore>,
 }
 
 impl PublishService {
     /// Publishes into `stores`.
     pub fn new(stores: Stores) -> Self {
-        Self { stores }
+        Self { stores, inspections: Arc::new(Semaphore::new(INSPECTIONS_MAX)) }
     }
 
     /// Everything that can be refused, or answered, before a byte of the body is read.
@@ -163,7 +158,7 @@ impl PublishService {
             extension: "",
         };
         let given = release_of(request);
-        match crate::domain::publish::differing_field(&given, &bytes, &existing.version, &existing.dependencies) {
+        match differing_field(&given, &bytes, &existing.version, &existing.dependencies) {
             None => Ok(true),
             Some(field) => Err(version_exists(&request.package, &existing.version, field).into()),
         }
@@ -197,6 +192,7 @@ impl PublishService {
         request: PublishRequest,
         source: &mut impl ByteSource,
     ) -> Result<Published, ServiceError> {
+        contents::check(&request, &self.stores.policy)?;
         let staged = self.ingest(&request, source).await?;
         self.publish_staged(context, request, staged).await
     }
@@ -239,16 +235,17 @@ impl PublishService {
         request: PublishRequest,
         staged: Staged,
     ) -> Result<Published, ServiceError> {
-        let given = release_of(&request);
         let media = sniff(staged.head());
         let facts = BlobFacts { sha256: staged.sha256(), blake3: staged.blake3(), size: staged.size() };
-        let (effective, texts, warnings) = (given.clone(), Texts::of(&request), Vec::new());
+        let (staged, contents) = self.look_inside(&request, staged, media).await?;
+        let Contents { effective, texts, warnings } = contents;
         let plan = Arc::new(Plan {
             bytes: PublishBytes { facts, media_type: media.as_str().to_owned(), extension: media.extension() },
             creation: self.creation(&request),
             anonymous_read: self.stores.policy.anonymous_read,
             blobs: texts.facts(),
-            given,
+            manifest: texts.manifest.clone(),
+            given: release_of(&request),
             effective,
             request,
         });
@@ -259,13 +256,32 @@ impl PublishService {
         let digests: Vec<Sha256> =
             std::iter::once(facts.sha256).chain(plan.blobs.iter().map(|blob| blob.sha256)).collect();
         let lease = self.stores.leases.take(digests);
-        self.stores.blobs.blocking(move |blobs| keep_all(blobs, staged, texts)).await?;
+        self.stores.blobs.blocking(move |blobs| keep_all(blobs, staged, &texts)).await?;
         let recorded = self.record(context, Arc::clone(&plan)).await;
         if recorded.is_err() {
             self.stores.drop_unreferred(lease).await;
         }
         let (detail, created) = recorded?;
         Ok(Published { detail, created, dry_run: false, warnings })
+    }
+
+    /// Reads what the archive tells of itself; a few at once, since each may unpack much.
+    async fn look_inside(
+        &self,
+        request: &PublishRequest,
+        staged: Staged,
+        media: MediaType,
+    ) -> Result<(Staged, Contents), ServiceError> {
+        let permit = Arc::clone(&self.inspections).acquire_owned().await;
+        let permit = permit.map_err(|error| ServiceError::internal("waiting to look into an archive", error))?;
+        let (policy, request) = (Arc::clone(&self.stores.policy), request.clone());
+        let look = move |_: &Arc<BlobStore>| {
+            let contents = contents::read(&request, &staged, media, &policy);
+            drop(permit);
+            Ok((staged, contents))
+        };
+        let (staged, contents) = self.stores.blobs.blocking(look).await?;
+        Ok((staged, contents?))
     }
 
     /// What the publish would come to now; its refusals come before anything is made durable.
@@ -291,126 +307,7 @@ impl PublishService {
     }
 }
 
-fn release_of(request: &PublishRequest) -> Release {
-    Release {
-        number: request.version.clone(),
-        filename: request.filename.clone(),
-        about: request.about.clone(),
-        dependencies: request.dependencies.clone(),
-        manifest: request.manifest.as_deref().map(Sha256::of),
-        readme: request.readme.as_deref().map(|text| Sha256::of(text.as_bytes())),
-    }
-}
-
 fn artifact_too_large(limit: u64) -> Refusal {
     let message = format!("The artifact is larger than the {limit} bytes that this registry takes: make it smaller.");
     Refusal::field(Reason::ArtifactTooLarge, "artifact", message).with_limit(limit)
-}
-
-/// The texts of a version that are stored as blobs of their own.
-struct Texts {
-    manifest: Option<Vec<u8>>,
-    readme: Option<Vec<u8>>,
-}
-
-impl Texts {
-    fn of(request: &PublishRequest) -> Self {
-        Self { manifest: request.manifest.clone(), readme: request.readme.clone().map(String::into_bytes) }
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Vec<u8>> {
-        self.manifest.iter().chain(&self.readme)
-    }
-
-    fn facts(&self) -> Vec<BlobFacts> {
-        let facts =
-            |text: &Vec<u8>| BlobFacts { sha256: Sha256::of(text), blake3: Blake3::of(text), size: text.len() as u64 };
-        self.iter().map(facts).collect()
-    }
-}
-
-/// Makes the bytes durable under their names; from then on a row may refer to them.
-fn keep_all(blobs: &Arc<BlobStore>, staged: Staged, texts: Texts) -> Result<(), BlobError> {
-    for text in texts.iter() {
-        let mut staging = blobs.stage()?;
-        staging.write(text)?;
-        staging.finish()?.keep()?;
-    }
-    drop(texts);
-    staged.keep()?;
-    Ok(())
-}
-
-/// What can be refused before the body, in the contract's order; the existing version when it may be answered with.
-fn admit_in(
-    view: &View<'_>,
-    caller: &Caller,
-    request: &PublishRequest,
-    creation: Option<&Creation>,
-) -> Result<Option<(Package, Version)>, ChangeError> {
-    let state = name_state(view, caller, &request.package)?;
-    decide_admission(caller, &request.package, &state, creation)?;
-    let existing = view.version(&request.package, &request.version)?;
-    if request.must_be_new && existing.is_some() {
-        let message =
-            format!("`{}` {} exists, and the request is for a new version only.", request.package, request.version);
-        return Err(Refusal::new(Reason::AlreadyExists, message).into());
-    }
-    decide_number(&request.package, state.package.as_ref(), &request.version, existing.as_ref())?;
-    if let (Some(existing), Some(size)) = (&existing, request.size)
-        && size != existing.artifact.size
-    {
-        return Err(version_exists(&request.package, existing, "size").into());
-    }
-    Ok(state.package.zip(existing))
-}
-
-/// Decides on what is stored in this transaction: the changes, the version as it is after them, and whether it is new.
-fn decide_in(
-    view: &View<'_>,
-    caller: &Caller,
-    plan: &Plan,
-    now: Timestamp,
-) -> Result<(Vec<Change>, (VersionDetail, bool)), ChangeError> {
-    let name = &plan.request.package;
-    let state: NameState = name_state(view, caller, name)?;
-    let existing = view.version(name, &plan.request.version)?;
-    let dependencies = match &existing {
-        Some(version) => view.dependencies(name, &version.number)?,
-        None => Vec::new(),
-    };
-    let ask = PublishAsk {
-        caller,
-        name,
-        given: &plan.given,
-        effective: &plan.effective,
-        bytes: &plan.bytes,
-        create: plan.creation.as_ref(),
-        now,
-    };
-    let publication =
-        decide_publish(&ask, &state, existing.as_ref().map(|version| (version, dependencies.as_slice())))?;
-    let is_public = |package: &Package| plan.anonymous_read && package.visibility == Visibility::Public;
-    match (publication, existing, &state.package) {
-        (Publication::Created { changes, version, package }, _, _) => {
-            let mut all: Vec<Change> = plan.blobs.iter().copied().map(Change::PutBlob).collect();
-            all.extend(changes);
-            let detail = VersionDetail {
-                package: name.clone(),
-                dependencies: plan.effective.dependencies.clone().unwrap_or_default(),
-                manifest: plan.request.manifest.clone(),
-                downloads: 0,
-                published_by: caller.token().map(|token| token.user_name.clone()),
-                public: is_public(&package),
-                version: *version,
-            };
-            Ok((all, (detail, true)))
-        }
-        (Publication::Unchanged, Some(version), Some(package)) => {
-            let heal = view.blob(&version.artifact.sha256)?.filter(|blob| blob.damaged);
-            let changes = heal.map(|_| Change::PutBlob(plan.bytes.facts)).into_iter().collect();
-            Ok((changes, (detail(view, name, version, is_public(package))?, false)))
-        }
-        (Publication::Unchanged, _, _) => Err(StoreError::Closed.into()),
-    }
 }
