@@ -4,14 +4,28 @@ pub mod row;
 
 use std::sync::LazyLock;
 
-use super::handlers::operations;
+use super::handlers::{artifacts, operations, publish, versions};
 use super::matching::Matcher;
-use super::query::{QueryKey, QueryKind};
+use super::query::{PAGE_MAX, QueryKey, QueryKind};
 use super::wire::Envelope;
 use super::wire::operations::{Health, Ready, Service};
-use row::ReplyKind::Json;
+use super::wire::versions::{PublishMetadata, PublishedBody, VersionBody};
+use row::ReplyKind::{Bytes, Json, List};
 pub use row::{Access, BodyKind, Handler, HandlerFuture, ReplyKind, Route};
 use row::{handler, schema};
+
+const LIMIT: QueryKey = key("limit", QueryKind::Limit { max: PAGE_MAX }, "Entries of a page");
+const CURSOR: QueryKey = key("cursor", QueryKind::Cursor, "Where the page before ended");
+const REQ: QueryKey = key("req", QueryKind::Requirement, "Only versions that match");
+const INCLUDE_YANKED: QueryKey = key("include_yanked", QueryKind::Bool, "Yanked versions too");
+const CREATE: QueryKey = key("create", QueryKind::Bool, "Make the package if it does not exist");
+const VISIBILITY: QueryKey =
+    key("visibility", QueryKind::Choice(&["public", "private"]), "How visible to make the package then");
+const DRY_RUN: QueryKey = key("dry_run", QueryKind::Bool, "Check everything, store nothing");
+
+const fn key(name: &'static str, kind: QueryKind, doc: &'static str) -> QueryKey {
+    QueryKey { name, kind, doc }
+}
 
 /// Every endpoint.
 pub static ROUTES: &[Route] = &[
@@ -28,6 +42,87 @@ pub static ROUTES: &[Route] = &[
         .no_store(),
     Route::get("/v1", "getService", Json(schema::<Envelope<Service>>), handler!(operations::service))
         .open_to(Access::Open, "What this registry is, can do and limits"),
+    Route::get(
+        "/v1/packages/{pkg}/versions",
+        "listVersions",
+        List(schema::<Envelope<Vec<VersionBody>>>),
+        handler!(versions::list),
+    )
+    .open_to(Access::Read, "The versions of a package, highest first")
+    .query(&[REQ, INCLUDE_YANKED, LIMIT, CURSOR])
+    .statuses(&[200, 410]),
+    Route::post(
+        "/v1/packages/{pkg}/versions",
+        "publishVersion",
+        Json(schema::<Envelope<PublishedBody>>),
+        handler!(publish::post),
+    )
+    .open_to(Access::Publish, "Publish metadata and artifact in parts")
+    .query(&[CREATE, VISIBILITY, DRY_RUN])
+    .body(BodyKind::MultipartOrJson { multipart: schema::<PublishMetadata>, json: schema::<PublishMetadata> })
+    .statuses(&[200, 201, 409, 410, 412]),
+    Route::put(
+        "/v1/packages/{pkg}/versions/{version}",
+        "putVersion",
+        Json(schema::<Envelope<PublishedBody>>),
+        handler!(publish::put),
+    )
+    .open_to(Access::Publish, "Publish the raw body in one request")
+    .query(&[
+        CREATE,
+        VISIBILITY,
+        DRY_RUN,
+        key("filename", QueryKind::Text { max: 128 }, "The name under which the artifact is downloaded"),
+    ])
+    .body(BodyKind::Bytes)
+    .statuses(&[200, 201, 409, 410, 412]),
+    Route::get(
+        "/v1/packages/{pkg}/versions/{version}",
+        "getVersion",
+        Json(schema::<Envelope<VersionBody>>),
+        handler!(versions::get),
+    )
+    .open_to(Access::Read, "A version, or the alias `latest`")
+    .statuses(&[200, 410]),
+    Route::get(
+        "/v1/packages/{pkg}/versions/{version}/artifact",
+        "getArtifact",
+        Bytes("*/*"),
+        handler!(artifacts::artifact),
+    )
+    .open_to(Access::Read, "The bytes of a version")
+    .statuses(&[200, 206, 410, 416]),
+    Route::get(
+        "/v1/packages/{pkg}/versions/{version}/artifact/{filename}",
+        "getArtifactFile",
+        Bytes("*/*"),
+        handler!(artifacts::artifact),
+    )
+    .open_to(Access::Read, "The same, for tools that name files by URL")
+    .statuses(&[200, 206, 410, 416]),
+    Route::get(
+        "/v1/packages/{pkg}/versions/{version}/readme",
+        "getReadme",
+        Bytes("text/markdown; charset=utf-8"),
+        handler!(artifacts::readme),
+    )
+    .open_to(Access::Read, "The README of a version, raw")
+    .statuses(&[200, 410]),
+    Route::get(
+        "/v1/packages/{pkg}/resolve",
+        "resolvePackage",
+        Json(schema::<Envelope<VersionBody>>),
+        handler!(versions::resolve),
+    )
+    .open_to(Access::Read, "The best version for a requirement")
+    .query(&[REQ, key("prerelease", QueryKind::Bool, "Prereleases match too"), INCLUDE_YANKED])
+    .statuses(&[200, 410]),
+    Route::get("/v1/index/{pkg}", "getIndex", Bytes("application/x-ndjson"), handler!(versions::index))
+        .open_to(Access::Read, "One JSON line per version, for resolvers")
+        .statuses(&[200, 410]),
+    Route::get("/v1/blobs/{sha256}", "getBlob", Bytes("application/octet-stream"), handler!(artifacts::blob))
+        .open_to(Access::Read, "Bytes by digest, if a package that the caller may read refers to them")
+        .statuses(&[200, 206, 416]),
 ];
 
 /// The table, ready for matching.

@@ -5,6 +5,7 @@
 
 pub mod operations;
 pub mod patch;
+pub mod versions;
 
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -17,7 +17,7 @@ use self::contents::{Contents, keep_all, release_of};
 use self::record::{Plan, admit_in, decide_in};
 use super::archive::Warning;
 use super::context::Deed;
-use super::load::recheck;
+use super::load::{name_state, recheck};
 use super::versions::{VersionDetail, detail, settle};
 use super::{Context, ServiceError, Stores};
 use crate::domain::change::BlobFacts;
@@ -26,7 +26,7 @@ use crate::domain::digest::{Blake3, Sha256};
 use crate::domain::media::{MediaType, sniff};
 use crate::domain::name::PackageName;
 use crate::domain::package::{Dependency, Description, Visibility};
-use crate::domain::publish::{Bytes as PublishBytes, differing_field, version_exists};
+use crate::domain::publish::{Bytes as PublishBytes, decide_admission, differing_field, version_exists};
 use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::version::VersionNumber;
 use crate::storage::blobs::{BlobStore, IngestHandle, Soundness, Staged};
@@ -133,6 +133,27 @@ impl PublishService {
         }
         self.check_room(request.size)?;
         Ok(Admission::ReadBody)
+    }
+
+    /// What can be refused by the package's name alone, before the metadata is read.
+    ///
+    /// # Errors
+    /// The reasons of [`decide_admission`].
+    pub async fn admit_name(
+        &self,
+        context: &Context,
+        package: &PackageName,
+        create: bool,
+        visibility: Option<Visibility>,
+    ) -> Result<(), ServiceError> {
+        let (caller, name) = (context.caller.clone(), package.clone());
+        let claims = self.stores.policy.claims;
+        let creation = create.then(|| Creation { visibility, about: Description::default(), claims });
+        let load = move |view: &View<'_>| {
+            let state = name_state(view, &caller, &name)?;
+            Ok(decide_admission(&caller, &name, &state, creation.as_ref()))
+        };
+        Ok(self.stores.metadata.read(Cost::Point, load).await??)
     }
 
     /// Whether the announced digest is the stored one over sound bytes and nothing else that was given differs.
