@@ -27,6 +27,7 @@ pub mod matching;
 pub mod multipart;
 pub mod params;
 pub mod pipeline;
+pub mod precondition;
 pub mod problem;
 pub mod query;
 pub mod range;

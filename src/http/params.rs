@@ -4,6 +4,7 @@
 
 use crate::domain::digest::Sha256;
 use crate::domain::id::Id;
+pub use crate::domain::members::Principal;
 use crate::domain::name::{NamespaceName, PackageName, UserName, shown};
 use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::version::VersionNumber;
@@ -62,33 +63,6 @@ pub enum TokenSelector {
     Id(Id),
     /// The one that asks.
     Current,
-}
-
-/// Who can be a member of something.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Principal {
-    /// `user:NAME`.
-    User(UserName),
-}
-
-impl Principal {
-    /// # Errors
-    /// `invalid_name` for anything but `user:NAME` with a valid name.
-    pub fn parse(text: &str) -> Result<Self, Refusal> {
-        let Some(("user", name)) = text.split_once(':') else {
-            let message = format!("`{}` is no principal; write `user:NAME`", shown(text));
-            return Err(Refusal::new(Reason::InvalidName, message));
-        };
-        UserName::parse(name).map(Self::User)
-    }
-}
-
-impl std::fmt::Display for Principal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::User(name) => write!(f, "user:{name}"),
-        }
-    }
 }
 
 /// The places of one request's path. A getter for a place that the route does not have is `None`.

@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue, LINK, VARY};
 use hyper::{HeaderMap, Method, Response, StatusCode};
+use serde::Serialize;
 
 use super::body::{ResponseBody, full};
 use super::coding::{COMPRESS_BYTES_MIN, Coding, compress, negotiate};
@@ -136,6 +137,12 @@ fn set(response: &mut Response<ResponseBody>, name: hyper::header::HeaderName, v
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
     }
+}
+
+/// The tag that GET gives for this data; `None` when it can't be written as JSON.
+pub fn tag_of<T: Serialize>(data: &T) -> Option<ETag> {
+    let data = serde_json::to_vec(data).ok()?;
+    Some(ETag::of(&envelope(&data, &Meta::default())))
 }
 
 /// Writes [`Envelope`](super::wire::Envelope) around JSON text that is there already.

@@ -14,8 +14,9 @@ use crate::domain::create::Creation;
 use crate::domain::govern::{Contents, PackagePatch, decide_create, decide_patch};
 use crate::domain::name::{PackageName, UserName};
 use crate::domain::package::{Description, MemberOf, Package, Role, Visibility};
-use crate::domain::permission::Action;
+use crate::domain::permission::{Action, denied};
 use crate::domain::purge::{decide_delete, decide_package_purge};
+use crate::domain::refusal::Reason;
 use crate::domain::text::check_reason;
 use crate::storage::{ChangeError, Cost, Decided, Metadata as _, Moment, StoreError, View};
 
@@ -163,6 +164,10 @@ impl PackageService {
                 Removal::Delete => (Action::Govern, "package.delete"),
                 Removal::Purge { .. } => (Action::Purge, "package.purge"),
             };
+            if action == Action::Purge && !caller.is_admin() {
+                // The scope comes before what exists: else a hidden package would answer otherwise than a seen one.
+                return Err(denied(Reason::MissingScope, action, &name).into());
+            }
             let (package, _) = live_package_for(view, &caller, action, &name)?;
             let before = detail(view, &package, &policy)?;
             precondition::check(precondition.as_ref(), Some(&before))?;

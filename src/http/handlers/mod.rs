@@ -1,6 +1,13 @@
 //! The handlers: decode, one service call, reply. No rule of the registry stands here.
 
 pub mod artifacts;
+pub mod members;
+pub mod namespaces;
 pub mod operations;
+pub mod packages;
 pub mod publish;
 pub mod versions;
+pub mod yank;
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,8 @@ use crate::http::conditions::must_be_new;
 use crate::http::failure::Failure;
 use crate::http::reply::Reply;
 use crate::http::wire::Warning;
-use crate::http::wire::versions::{PublishMetadata, PublishedBody, version_path};
+use crate::http::wire::publish::{PublishMetadata, PublishedVersion};
+use crate::http::wire::versions::version_path;
 use crate::services::publish::{Admission, PublishRequest, Published};
 
 /// `PUT /v1/packages/{pkg}/versions/{version}`.
@@ -77,7 +78,7 @@ fn asked(call: &Call, package: PackageName, version: VersionNumber) -> PublishRe
 }
 
 fn answer(call: &Call, published: &Published) -> Result<Reply, Failure> {
-    let body = PublishedBody::new(published, call.app.base_url());
+    let body = PublishedVersion::new(published, call.app.base_url());
     let warning = |it: &crate::services::archive::Warning| Warning { reason: it.reason, message: it.message.clone() };
     let reply = if published.created && !published.dry_run {
         let path = version_path(&published.detail.package, &published.detail.version.number);

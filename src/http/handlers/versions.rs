@@ -5,7 +5,7 @@ use crate::domain::resolve::ResolveOptions;
 use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::reply::Reply;
-use crate::http::wire::versions::{IndexLine, VersionBody, version_path};
+use crate::http::wire::versions::{IndexLine, ListedVersion, Version, version_path};
 use crate::services::versions::{VersionFilter, VersionRef};
 
 /// The media type of index lines.
@@ -15,7 +15,7 @@ pub const NDJSON: &str = "application/x-ndjson";
 pub async fn get(call: Call) -> Result<Reply, Failure> {
     let (package, which) = (call.package()?, call.version()?);
     let detail = call.app.services.versions.get(&call.context()?, &package, which.clone()).await?;
-    let reply = Reply::json(&VersionBody::new(&detail, call.app.base_url()))?;
+    let reply = Reply::json(&Version::new(&detail, call.app.base_url()))?;
     Ok(match which {
         VersionRef::Number(_) => reply,
         VersionRef::Latest => {
@@ -35,7 +35,7 @@ pub async fn list(call: Call) -> Result<Reply, Failure> {
     };
     let page = call.app.services.versions.list(&call.context()?, &call.package()?, filter).await?;
     let base = call.app.base_url();
-    let versions: Vec<_> = page.versions.iter().map(|detail| VersionBody::new(detail, base).in_list()).collect();
+    let versions: Vec<_> = page.versions.iter().map(|detail| ListedVersion::new(detail, base)).collect();
     Reply::list(&versions, &call.query, page.next.as_deref())
 }
 
@@ -46,7 +46,7 @@ pub async fn resolve(call: Call) -> Result<Reply, Failure> {
     let prereleases = if call.query.is_on("prerelease") { Prereleases::Allowed } else { Prereleases::OnlyNamed };
     let options = ResolveOptions { prereleases, include_yanked: call.query.is_on("include_yanked") };
     let detail = call.app.services.versions.resolve(&call.context()?, &call.package()?, req, options).await?;
-    Reply::json(&VersionBody::new(&detail, call.app.base_url()))
+    Reply::json(&Version::new(&detail, call.app.base_url()))
 }
 
 /// `GET /v1/index/{pkg}`.

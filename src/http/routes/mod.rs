@@ -1,125 +1,116 @@
 //! THE table: every endpoint there is, in the order of `docs/api.md`. What is not here does not exist (404).
 
+mod keys;
 pub mod row;
 
 use std::sync::LazyLock;
 
-use super::handlers::{artifacts, operations, publish, versions};
+use self::keys::{
+    CREATE, CURSOR, DRY_RUN, FILENAME, INCLUDE_YANKED, LIMIT, PRERELEASE, PURGE, REASON, REQ, VERBOSE, VISIBILITY,
+};
+use super::handlers::{artifacts, members, namespaces, operations, packages, publish, versions, yank};
 use super::matching::Matcher;
-use super::query::{PAGE_MAX, QueryKey, QueryKind};
 use super::wire::Envelope;
+use super::wire::members::{Member, NewMember};
+use super::wire::namespaces::{Namespace, NamespacePatch, NewNamespace};
 use super::wire::operations::{Health, Ready, Service};
-use super::wire::versions::{PublishMetadata, PublishedBody, VersionBody};
+use super::wire::packages::{NewPackage, Package, PackagePatch, VersionPatch};
+use super::wire::publish::{PublishMetadata, PublishedVersion};
+use super::wire::versions::{ListedVersion, Version};
+use row::BodyKind::Json as Takes;
 use row::ReplyKind::{Bytes, Json, List};
 pub use row::{Access, BodyKind, Handler, HandlerFuture, ReplyKind, Route};
 use row::{handler, schema};
 
-const LIMIT: QueryKey = key("limit", QueryKind::Limit { max: PAGE_MAX }, "Entries of a page");
-const CURSOR: QueryKey = key("cursor", QueryKind::Cursor, "Where the page before ended");
-const REQ: QueryKey = key("req", QueryKind::Requirement, "Only versions that match");
-const INCLUDE_YANKED: QueryKey = key("include_yanked", QueryKind::Bool, "Yanked versions too");
-const CREATE: QueryKey = key("create", QueryKind::Bool, "Make the package if it does not exist");
-const VISIBILITY: QueryKey =
-    key("visibility", QueryKind::Choice(&["public", "private"]), "How visible to make the package then");
-const DRY_RUN: QueryKey = key("dry_run", QueryKind::Bool, "Check everything, store nothing");
-
-const fn key(name: &'static str, kind: QueryKind, doc: &'static str) -> QueryKey {
-    QueryKey { name, kind, doc }
-}
-
-/// Every endpoint.
+/// Every endpoint. A row is the path and what it answers with, then who may ask, then what it takes and can answer.
+#[rustfmt::skip]
 pub static ROUTES: &[Route] = &[
     Route::get("/health", "getHealth", Json(schema::<Envelope<Health>>), handler!(operations::health))
-        .open_to(Access::Open, "Whether the process lives; touches no disk and no lock")
-        .no_store(),
+        .open_to(Access::Open, "Whether the process lives; touches no disk and no lock").no_store(),
     Route::get("/livez", "getLivez", Json(schema::<Envelope<Health>>), handler!(operations::health))
-        .open_to(Access::Open, "The same as /health")
-        .no_store(),
+        .open_to(Access::Open, "The same as /health").no_store(),
     Route::get("/readyz", "getReadyz", Json(schema::<Envelope<Ready>>), handler!(operations::ready))
         .open_to(Access::Open, "Whether reads work; 503 when they don't")
-        .query(&[QueryKey { name: "verbose", kind: QueryKind::Bool, doc: "List the single checks" }])
-        .statuses(&[200, 503])
-        .no_store(),
+        .query(&[VERBOSE])
+        .statuses(&[200, 503]).no_store(),
     Route::get("/v1", "getService", Json(schema::<Envelope<Service>>), handler!(operations::service))
         .open_to(Access::Open, "What this registry is, can do and limits"),
-    Route::get(
-        "/v1/packages/{pkg}/versions",
-        "listVersions",
-        List(schema::<Envelope<Vec<VersionBody>>>),
-        handler!(versions::list),
-    )
-    .open_to(Access::Read, "The versions of a package, highest first")
-    .query(&[REQ, INCLUDE_YANKED, LIMIT, CURSOR])
-    .statuses(&[200, 410]),
-    Route::post(
-        "/v1/packages/{pkg}/versions",
-        "publishVersion",
-        Json(schema::<Envelope<PublishedBody>>),
-        handler!(publish::post),
-    )
-    .open_to(Access::Publish, "Publish metadata and artifact in parts")
-    .query(&[CREATE, VISIBILITY, DRY_RUN])
-    .body(BodyKind::MultipartOrJson { multipart: schema::<PublishMetadata>, json: schema::<PublishMetadata> })
-    .statuses(&[200, 201, 409, 410, 412]),
-    Route::put(
-        "/v1/packages/{pkg}/versions/{version}",
-        "putVersion",
-        Json(schema::<Envelope<PublishedBody>>),
-        handler!(publish::put),
-    )
-    .open_to(Access::Publish, "Publish the raw body in one request")
-    .query(&[
-        CREATE,
-        VISIBILITY,
-        DRY_RUN,
-        key("filename", QueryKind::Text { max: 128 }, "The name under which the artifact is downloaded"),
-    ])
-    .body(BodyKind::Bytes)
-    .statuses(&[200, 201, 409, 410, 412]),
-    Route::get(
-        "/v1/packages/{pkg}/versions/{version}",
-        "getVersion",
-        Json(schema::<Envelope<VersionBody>>),
-        handler!(versions::get),
-    )
-    .open_to(Access::Read, "A version, or the alias `latest`")
-    .statuses(&[200, 410]),
-    Route::get(
-        "/v1/packages/{pkg}/versions/{version}/artifact",
-        "getArtifact",
-        Bytes("*/*"),
-        handler!(artifacts::artifact),
-    )
-    .open_to(Access::Read, "The bytes of a version")
-    .statuses(&[200, 206, 410, 416]),
-    Route::get(
-        "/v1/packages/{pkg}/versions/{version}/artifact/{filename}",
-        "getArtifactFile",
-        Bytes("*/*"),
-        handler!(artifacts::artifact),
-    )
-    .open_to(Access::Read, "The same, for tools that name files by URL")
-    .statuses(&[200, 206, 410, 416]),
-    Route::get(
-        "/v1/packages/{pkg}/versions/{version}/readme",
-        "getReadme",
-        Bytes("text/markdown; charset=utf-8"),
-        handler!(artifacts::readme),
-    )
-    .open_to(Access::Read, "The README of a version, raw")
-    .statuses(&[200, 410]),
-    Route::get(
-        "/v1/packages/{pkg}/resolve",
-        "resolvePackage",
-        Json(schema::<Envelope<VersionBody>>),
-        handler!(versions::resolve),
-    )
-    .open_to(Access::Read, "The best version for a requirement")
-    .query(&[REQ, key("prerelease", QueryKind::Bool, "Prereleases match too"), INCLUDE_YANKED])
-    .statuses(&[200, 410]),
-    Route::get("/v1/index/{pkg}", "getIndex", Bytes("application/x-ndjson"), handler!(versions::index))
-        .open_to(Access::Read, "One JSON line per version, for resolvers")
+    Route::post("/v1/packages", "createPackage", Json(schema::<Envelope<Package>>), handler!(packages::create))
+        .open_to(Access::Publish, "Make a package, claiming a namespace that nobody has")
+        .body(Takes(schema::<NewPackage>)).statuses(&[201, 409]),
+    Route::get("/v1/packages/{pkg}", "getPackage", Json(schema::<Envelope<Package>>), handler!(packages::get))
+        .open_to(Access::Read, "One package").statuses(&[200, 410]),
+    Route::patch("/v1/packages/{pkg}", "updatePackage", Json(schema::<Envelope<Package>>), handler!(packages::patch))
+        .open_to(Access::Publish, "Change a package's own fields or its visibility; for owners")
+        .body(Takes(schema::<PackagePatch>)).statuses(&[200, 410, 412]),
+    Route::delete("/v1/packages/{pkg}", "deletePackage", Json(schema::<Envelope<Package>>), handler!(packages::remove))
+        .open_to(Access::Publish, "Delete a package in which nothing was ever published; for admins, purge one")
+        .query(&[PURGE, REASON]).statuses(&[200, 409, 410, 412]),
+    Route::get("/v1/packages/{pkg}/versions", "listVersions", List(schema::<Envelope<Vec<ListedVersion>>>), handler!(versions::list))
+        .open_to(Access::Read, "The versions of a package, highest first")
+        .query(&[REQ, INCLUDE_YANKED, LIMIT, CURSOR]).statuses(&[200, 410]),
+    Route::post("/v1/packages/{pkg}/versions", "publishVersion", Json(schema::<Envelope<PublishedVersion>>), handler!(publish::post))
+        .open_to(Access::Publish, "Publish metadata and artifact in parts").query(&[CREATE, VISIBILITY, DRY_RUN])
+        .body(BodyKind::MultipartOrJson { multipart: schema::<PublishMetadata>, json: schema::<PublishMetadata> })
+        .statuses(&[200, 201, 409, 410, 412]),
+    Route::get("/v1/packages/{pkg}/versions/{version}", "getVersion", Json(schema::<Envelope<Version>>), handler!(versions::get))
+        .open_to(Access::Read, "A version, or the alias `latest`").statuses(&[200, 410]),
+    Route::put("/v1/packages/{pkg}/versions/{version}", "putVersion", Json(schema::<Envelope<PublishedVersion>>), handler!(publish::put))
+        .open_to(Access::Publish, "Publish the raw body in one request")
+        .query(&[CREATE, VISIBILITY, DRY_RUN, FILENAME])
+        .body(BodyKind::Bytes).statuses(&[200, 201, 409, 410, 412]),
+    Route::patch("/v1/packages/{pkg}/versions/{version}", "updateVersion", Json(schema::<Envelope<Version>>), handler!(yank::patch))
+        .open_to(Access::Publish, "Yank, unyank or deprecate a version; for publishers")
+        .body(Takes(schema::<VersionPatch>)).statuses(&[200, 410, 412]),
+    Route::delete("/v1/packages/{pkg}/versions/{version}", "purgeVersion", Json(schema::<Envelope<Version>>), handler!(yank::purge))
+        .open_to(Access::Admin, "Purge a version: its bytes are served no more, its number is never used again")
+        .query(&[REASON]).statuses(&[200, 410, 412]),
+    Route::get("/v1/packages/{pkg}/versions/{version}/artifact", "getArtifact", Bytes("*/*"), handler!(artifacts::artifact))
+        .open_to(Access::Read, "The bytes of a version").statuses(&[200, 206, 410, 416]),
+    Route::get("/v1/packages/{pkg}/versions/{version}/artifact/{filename}", "getArtifactFile", Bytes("*/*"), handler!(artifacts::artifact))
+        .open_to(Access::Read, "The same, for tools that name files by URL").statuses(&[200, 206, 410, 416]),
+    Route::get("/v1/packages/{pkg}/versions/{version}/readme", "getReadme", Bytes("text/markdown; charset=utf-8"), handler!(artifacts::readme))
+        .open_to(Access::Read, "The README of a version, raw").statuses(&[200, 410]),
+    Route::get("/v1/packages/{pkg}/resolve", "resolvePackage", Json(schema::<Envelope<Version>>), handler!(versions::resolve))
+        .open_to(Access::Read, "The best version for a requirement")
+        .query(&[REQ, PRERELEASE, INCLUDE_YANKED])
         .statuses(&[200, 410]),
+    Route::get("/v1/index/{pkg}", "getIndex", Bytes("application/x-ndjson"), handler!(versions::index))
+        .open_to(Access::Read, "One JSON line per version, for resolvers").statuses(&[200, 410]),
+    Route::get("/v1/packages/{pkg}/members", "listPackageMembers", List(schema::<Envelope<Vec<Member>>>), handler!(members::list))
+        .open_to(Access::Read, "The members of a package; its owners alone for those without a role")
+        .query(&[LIMIT, CURSOR]).statuses(&[200, 410]),
+    Route::get("/v1/packages/{pkg}/members/{principal}", "getPackageMember", Json(schema::<Envelope<Member>>), handler!(members::get))
+        .open_to(Access::Read, "One member of a package").statuses(&[200, 410]),
+    Route::put("/v1/packages/{pkg}/members/{principal}", "putPackageMember", Json(schema::<Envelope<Member>>), handler!(members::put))
+        .open_to(Access::Publish, "Give somebody a role in a package; for owners").body(Takes(schema::<NewMember>))
+        .statuses(&[200, 409, 410, 412]),
+    Route::delete("/v1/packages/{pkg}/members/{principal}", "removePackageMember", Json(schema::<Envelope<Member>>), handler!(members::remove))
+        .open_to(Access::Publish, "End somebody's role in a package; for owners, and for anybody's own role")
+        .statuses(&[200, 409, 410, 412]),
+    Route::get("/v1/namespaces", "listNamespaces", List(schema::<Envelope<Vec<Namespace>>>), handler!(namespaces::list))
+        .open_to(Access::Read, "All namespaces, by name").query(&[LIMIT, CURSOR]),
+    Route::post("/v1/namespaces", "claimNamespace", Json(schema::<Envelope<Namespace>>), handler!(namespaces::claim))
+        .open_to(Access::Publish, "Claim a namespace").body(Takes(schema::<NewNamespace>)).statuses(&[201, 409]),
+    Route::get("/v1/namespaces/{ns}", "getNamespace", Json(schema::<Envelope<Namespace>>), handler!(namespaces::get))
+        .open_to(Access::Read, "One namespace"),
+    Route::patch("/v1/namespaces/{ns}", "updateNamespace", Json(schema::<Envelope<Namespace>>), handler!(namespaces::patch))
+        .open_to(Access::Publish, "Change a namespace; for owners").body(Takes(schema::<NamespacePatch>))
+        .statuses(&[200, 412]),
+    Route::delete("/v1/namespaces/{ns}", "deleteNamespace", Json(schema::<Envelope<Namespace>>), handler!(namespaces::delete))
+        .open_to(Access::Publish, "Delete a namespace that never held a package; for owners")
+        .statuses(&[200, 409, 412]),
+    Route::get("/v1/namespaces/{ns}/members", "listNamespaceMembers", List(schema::<Envelope<Vec<Member>>>), handler!(members::list))
+        .open_to(Access::Read, "The members of a namespace; its owners alone for those without a role")
+        .query(&[LIMIT, CURSOR]).statuses(&[200]),
+    Route::get("/v1/namespaces/{ns}/members/{principal}", "getNamespaceMember", Json(schema::<Envelope<Member>>), handler!(members::get))
+        .open_to(Access::Read, "One member of a namespace").statuses(&[200]),
+    Route::put("/v1/namespaces/{ns}/members/{principal}", "putNamespaceMember", Json(schema::<Envelope<Member>>), handler!(members::put))
+        .open_to(Access::Publish, "Give somebody a role in a namespace; for owners").body(Takes(schema::<NewMember>))
+        .statuses(&[200, 409, 412]),
+    Route::delete("/v1/namespaces/{ns}/members/{principal}", "removeNamespaceMember", Json(schema::<Envelope<Member>>), handler!(members::remove))
+        .open_to(Access::Publish, "End somebody's role in a namespace; for owners, and for anybody's own role")
+        .statuses(&[200, 409, 412]),
     Route::get("/v1/blobs/{sha256}", "getBlob", Bytes("application/octet-stream"), handler!(artifacts::blob))
         .open_to(Access::Read, "Bytes by digest, if a package that the caller may read refers to them")
         .statuses(&[200, 206, 416]),
@@ -133,56 +124,4 @@ pub fn matcher() -> &'static Matcher {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-    use crate::domain::name::RESERVED_NAMES;
-    use crate::http::matching::Found;
-    use crate::http::query::PAGE_MAX;
-
-    #[test]
-    fn every_row_is_the_only_one_of_its_method_path_and_id() {
-        let (mut paths, mut ids) = (HashSet::new(), HashSet::new());
-        for route in ROUTES {
-            assert!(paths.insert((route.verb.as_str(), route.pattern)), "{} twice", route.pattern);
-            assert!(ids.insert(route.id), "{} twice", route.id);
-            assert!(!route.summary.is_empty(), "{} says what it does", route.id);
-            assert!(route.statuses.iter().any(|status| *status < 400), "{} can succeed", route.id);
-        }
-    }
-
-    #[test]
-    fn every_place_has_a_kind_and_the_word_after_a_package_is_reserved() {
-        for route in ROUTES {
-            let segments: Vec<&str> = route.pattern.split('/').collect();
-            let places = segments.iter().filter(|segment| segment.starts_with('{')).count();
-            assert_eq!(route.params().len(), places, "{}", route.pattern);
-            for pair in segments.windows(2).filter(|pair| pair[0] == "{pkg}") {
-                assert!(RESERVED_NAMES.contains(&pair[1]), "{}", route.pattern);
-            }
-        }
-    }
-
-    #[test]
-    fn every_row_is_found_by_its_own_path() {
-        for (index, route) in ROUTES.iter().enumerate() {
-            let path = route.pattern.replace("{pkg}", "gk/jwt").replace(['{', '}'], "");
-            let found = matcher().find(Some(route.verb), &path);
-            assert!(matches!(found, Ok(Found::Row(row, _)) if row == index), "{path} finds {found:?}");
-        }
-    }
-
-    #[test]
-    fn parameters_are_named_once_and_described() {
-        for route in ROUTES {
-            let mut names = HashSet::new();
-            for key in route.query {
-                assert!(names.insert(key.name) && !key.doc.is_empty(), "{} {}", route.id, key.name);
-                let known_limit =
-                    !matches!(key.kind, QueryKind::Limit { max } if max > PAGE_MAX && route.id != "listChanges");
-                assert!(known_limit, "{} {}", route.id, key.name);
-            }
-        }
-    }
-}
+mod tests;

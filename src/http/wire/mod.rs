@@ -3,8 +3,12 @@
 //! The only types that (de)serialise JSON. They hold no logic; a conversion from and to the domain stands beside each
 //! type. An answer's types derive `Serialize`, a request's `Deserialize`, none both (their schemas would collide).
 
+pub mod members;
+pub mod namespaces;
 pub mod operations;
+pub mod packages;
 pub mod patch;
+pub mod publish;
 pub mod versions;
 
 use schemars::JsonSchema;

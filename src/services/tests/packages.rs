@@ -62,6 +62,10 @@ async fn a_hidden_package_answers_as_an_absent_one() {
             );
         }
     }
+    for name in ["gk/jwt", "gk/no"] {
+        let purged = packages.remove(&tom, &package(name), Removal::Purge { reason: None }, None).await;
+        assert_eq!(reason(purged), Reason::MissingScope, "the scope is asked for before what exists");
+    }
     assert!(!packages.get(&pia, &package("gk/jwt")).await.unwrap().public);
 }
 

@@ -1,0 +1,24 @@
+//! The query parameters that the table's rows name.
+
+use crate::http::query::{PAGE_MAX, QueryKey, QueryKind};
+
+const fn key(name: &'static str, kind: QueryKind, doc: &'static str) -> QueryKey {
+    QueryKey { name, kind, doc }
+}
+
+pub(super) const VERBOSE: QueryKey = key("verbose", QueryKind::Bool, "List the single checks");
+pub(super) const LIMIT: QueryKey =
+    key("limit", QueryKind::Limit { max: PAGE_MAX }, "Entries of a page, 50 unless given");
+pub(super) const CURSOR: QueryKey = key("cursor", QueryKind::Cursor, "The `next_cursor` of the page before");
+pub(super) const REQ: QueryKey = key("req", QueryKind::Requirement, "Only versions that match");
+pub(super) const INCLUDE_YANKED: QueryKey = key("include_yanked", QueryKind::Bool, "Yanked versions too");
+pub(super) const PRERELEASE: QueryKey = key("prerelease", QueryKind::Bool, "Prereleases match too");
+pub(super) const CREATE: QueryKey = key("create", QueryKind::Bool, "Make the package if it does not exist");
+pub(super) const VISIBILITY: QueryKey =
+    key("visibility", QueryKind::Choice(&["public", "private"]), "How visible to make the package then");
+pub(super) const DRY_RUN: QueryKey = key("dry_run", QueryKind::Bool, "Check everything, store nothing");
+pub(super) const FILENAME: QueryKey =
+    key("filename", QueryKind::Text { max: 128 }, "The name under which the artifact is downloaded");
+pub(super) const REASON: QueryKey = key("reason", QueryKind::Text { max: 512 }, "Why it is purged");
+pub(super) const PURGE: QueryKey =
+    key("purge", QueryKind::Bool, "For admins: purge every version, and never use the name again");
