@@ -25,6 +25,7 @@ pub mod purge;
 pub mod refusal;
 pub mod requirement;
 pub mod resolve;
+pub mod search;
 pub mod text;
 pub mod time;
 pub mod token;

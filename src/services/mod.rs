@@ -5,7 +5,10 @@
 
 pub mod archive;
 pub mod auth;
+pub mod changes;
+pub mod closure;
 pub mod context;
+pub mod dependents;
 pub mod download;
 pub mod error;
 pub mod load;
@@ -16,9 +19,17 @@ pub mod packages;
 pub mod policy;
 pub mod precondition;
 pub mod publish;
+pub mod reach;
+pub mod search;
+pub mod stats;
 pub mod stores;
+pub mod upkeep;
+pub mod uploads;
 pub mod versions;
 pub mod yank;
+
+#[cfg(test)]
+mod fixture_tests;
 
 pub use context::Context;
 pub use error::ServiceError;
@@ -43,6 +54,18 @@ pub struct Services {
     pub downloads: download::DownloadService,
     /// Publishing.
     pub publish: publish::PublishService,
+    /// Finding packages.
+    pub search: search::SearchService,
+    /// Who depends on a package.
+    pub dependents: dependents::DependentService,
+    /// What changed.
+    pub changes: changes::ChangeService,
+    /// Bytes that arrive in parts.
+    pub uploads: uploads::UploadService,
+    /// Everything that some packages need.
+    pub closures: closure::ClosureService,
+    /// How much there is, and whether it works.
+    pub stats: stats::StatsService,
 }
 
 impl Services {
@@ -57,6 +80,12 @@ impl Services {
             yanks: yank::YankService::new(stores.clone()),
             downloads: download::DownloadService::new(stores.clone()),
             publish: publish::PublishService::new(stores.clone()),
+            search: search::SearchService::new(stores.clone()),
+            dependents: dependents::DependentService::new(stores.clone()),
+            changes: changes::ChangeService::new(stores.clone()),
+            uploads: uploads::UploadService::new(stores.clone()),
+            closures: closure::ClosureService::new(stores.clone()),
+            stats: stats::StatsService::new(stores.clone()),
         }
     }
 }

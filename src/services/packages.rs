@@ -199,23 +199,30 @@ fn purge(
 /// # Errors
 /// The store's own.
 pub fn detail(view: &View<'_>, package: &Package, policy: &Policy) -> Result<PackageDetail, StoreError> {
+    Ok(PackageDetail {
+        about: about(view, package)?,
+        owners: owners(view, &MemberOf::Package(package.name.clone()))?,
+        downloads: view.downloads(&package.name, None)?,
+        public: is_public(package, policy),
+        package: package.clone(),
+    })
+}
+
+/// A package's own descriptive fields, and those of its `latest` where nobody set one.
+///
+/// # Errors
+/// The store's own.
+pub fn about(view: &View<'_>, package: &Package) -> Result<Description, StoreError> {
     let latest = match &package.latest {
         Some(number) => view.version(&package.name, number)?.map(|version| version.about),
         None => None,
     };
     let (own, latest) = (package.about.clone(), latest.unwrap_or_default());
-    let about = Description {
+    Ok(Description {
         description: own.description.or(latest.description),
         license: own.license.or(latest.license),
         keywords: own.keywords.or(latest.keywords),
         links: own.links.or(latest.links),
-    };
-    Ok(PackageDetail {
-        about,
-        owners: owners(view, &MemberOf::Package(package.name.clone()))?,
-        downloads: view.downloads(&package.name, None)?,
-        public: is_public(package, policy),
-        package: package.clone(),
     })
 }
 

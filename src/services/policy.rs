@@ -34,6 +34,8 @@ pub struct Policy {
     pub upload_ttl_ms: i64,
     /// Most open uploads of one user.
     pub uploads_per_user_max: usize,
+    /// How often counted downloads and uses of tokens are written down, in milliseconds.
+    pub flush_interval_ms: u64,
     /// Longest life that a login token may give to another, in milliseconds; none: any.
     pub token_expires_max_ms: Option<i64>,
     /// Whether people may log in with a password.
@@ -77,6 +79,7 @@ impl Default for Policy {
             free_bytes_min: 64 << 20,
             upload_ttl_ms: 24 * HOUR_MS,
             uploads_per_user_max: 32,
+            flush_interval_ms: 60_000,
             token_expires_max_ms: None,
             login: true,
             login_ttl_ms: 12 * HOUR_MS,

@@ -10,6 +10,7 @@ pub mod keys;
 pub mod leases;
 pub mod redb;
 pub mod rows;
+pub mod scans;
 pub mod tables;
 pub mod view;
 

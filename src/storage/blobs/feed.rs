@@ -146,4 +146,12 @@ impl UploadHandle {
     pub async fn finish(self) -> Result<u64, BlobError> {
         self.0.finish(Upload::sync).await
     }
+
+    /// Writes what is left and hands the upload back, nothing of it durable yet.
+    ///
+    /// # Errors
+    /// `Full` or `Io`; what was written stays.
+    pub async fn hand_back(self) -> Result<Upload, BlobError> {
+        self.0.finish(Ok).await
+    }
 }

@@ -7,10 +7,11 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::open::hash_chunks;
 use super::uploads::Lease;
 use super::{BlobError, BlobStore, HEAD_BYTES_MAX};
 use crate::domain::digest::{Blake3, Sha256};
-use crate::storage::fs::{Fs, Stat, read_full};
+use crate::storage::fs::{Access, Fs, Stat, read_full};
 
 /// A file that is not a blob yet.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(super) struct Temp {
     pub(super) owned: Option<PathBuf>,
     /// The resumable upload that the file belongs to, whose name stays.
     pub(super) upload: Option<Lease>,
+    /// Whether the file is a blob already.
+    pub(super) stored: bool,
 }
 
 impl Temp {
@@ -32,7 +35,7 @@ impl Temp {
             (store.fs.create(&path), Some(path))
         };
         let file = Arc::new(file.map_err(store.failed("make a temporary file"))?);
-        Ok(Self { store: Arc::clone(store), file, owned, upload: None })
+        Ok(Self { store: Arc::clone(store), file, owned, upload: None, stored: false })
     }
 
     pub(super) fn stat(&self) -> Result<Stat, BlobError> {
@@ -77,6 +80,10 @@ impl Measure {
         self.head.extend_from_slice(&bytes[..bytes.len().min(wanted)]);
     }
 
+    pub(super) fn sha256(&self) -> Sha256 {
+        Sha256(sha2::Digest::finalize(self.sha256.clone()).into())
+    }
+
     pub(super) fn stage(self, temp: Temp) -> Result<Staged, BlobError> {
         // A write that failed half-way may have left bytes that no hash has seen.
         if temp.stat()?.size != self.size {
@@ -84,8 +91,8 @@ impl Measure {
             return Err(BlobError::Io { op: "hold what was written", source });
         }
         Ok(Staged {
+            sha256: self.sha256(),
             temp,
-            sha256: Sha256(sha2::Digest::finalize(self.sha256).into()),
             blake3: Blake3(*self.blake3.finalize().as_bytes()),
             size: self.size,
             head: self.head,
@@ -107,6 +114,24 @@ impl BlobStore {
     /// `Full` or `Io` when no file can be made.
     pub fn stage(self: &Arc<Self>) -> Result<Staging, BlobError> {
         Ok(Staging { temp: Temp::create(self)?, measure: Measure::default() })
+    }
+
+    /// Reads all of a blob that is stored, so that it can be published again; no byte is copied.
+    ///
+    /// # Errors
+    /// `Missing`, `Damaged`, or `Io` when it can't be read.
+    pub fn stage_stored(self: &Arc<Self>, sha256: &Sha256) -> Result<Staged, BlobError> {
+        let file = match self.fs.open(&self.blob_path(sha256), Access::Read) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(BlobError::Missing),
+            Err(error) => return Err(self.failed("open a blob")(error)),
+        };
+        let temp = Temp { store: Arc::clone(self), file: Arc::new(file), owned: None, upload: None, stored: true };
+        let (size, mut measure) = (temp.stat()?.size, Measure::default());
+        let hashed = hash_chunks(&*self.fs, &temp.file, 0..size, |bytes| measure.add(bytes));
+        hashed.map_err(self.failed("read a blob"))?;
+        let staged = measure.stage(temp)?;
+        if staged.sha256 == *sha256 { Ok(staged) } else { Err(BlobError::Damaged { sha256: *sha256 }) }
     }
 }
 

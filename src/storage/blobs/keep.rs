@@ -53,13 +53,17 @@ impl Staged {
     /// # Errors
     /// `Full` or `Io`: then nothing is acknowledged. A file that could not be synced is gone; a whole file whose
     /// directory could not be synced keeps its name (another upload may rest on it), and the store is read-only.
-    /// `Damaged` when the upload's own file, stored by an earlier keep, changed since.
+    /// `Damaged` when the upload's own file, stored by an earlier keep, changed since. `Damaged` or `Missing` when bytes
+    /// that were stored already are so no more.
     pub fn keep(mut self) -> Result<Kept, BlobError> {
         let store = Arc::clone(&self.temp.store);
         store.check_directories()?;
-        self.seal()?;
+        if !self.temp.stored {
+            self.seal()?;
+        }
         let shard = store.durable_shard(&self.sha256)?;
-        let stored = self.place(&store.blob_path(&self.sha256))?;
+        let name = store.blob_path(&self.sha256);
+        let stored = if self.temp.stored { self.look_again(&name)? } else { self.place(&name)? };
         store.sync_dir(&shard)?;
         Ok(Kept { sha256: self.sha256, blake3: self.blake3, size: self.size, stored })
     }
@@ -106,6 +110,18 @@ impl Staged {
         Err(BlobError::Io { op: "name an artifact", source: io::ErrorKind::AlreadyExists.into() })
     }
 
+    /// Whether a blob that was staged under its own name still stands there, sound.
+    fn look_again(&self, name: &Path) -> Result<Stored, BlobError> {
+        match self.inspect(name)? {
+            Found::Sound(stat) => {
+                self.temp.store.verified.mark(self.sha256, stat.into());
+                Ok(Stored::Present)
+            }
+            Found::Damaged => Err(BlobError::Damaged { sha256: self.sha256 }),
+            Found::Nothing => Err(BlobError::Missing),
+        }
+    }
+
     /// Reads what stands under the name. Bytes that can't be read are damaged: the ones at hand replace them.
     fn inspect(&self, name: &Path) -> Result<Found, BlobError> {
         let BlobStore { fs, .. } = &*self.temp.store;
@@ -145,7 +161,7 @@ impl Staged {
 
 impl Temp {
     fn link(&self, to: &Path) -> io::Result<()> {
-        let Self { store, file, owned, upload } = self;
+        let Self { store, file, owned, upload, stored: _ } = self;
         let from = match (owned, upload) {
             _ if store.unnamed => return store.fs.link_file(file, to),
             (Some(path), _) => path,

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -87,7 +88,7 @@ impl BlobStore {
     fn verify_file(&self, blob: &BlobFile, size: u64, blake3: Option<&Blake3>) -> Result<Soundness, BlobError> {
         let mut proof = Proof::new(blob.sha256, blake3.copied());
         let hashed = blob.size == size && {
-            let hashed = hash_chunks(&*self.fs, &blob.file, size, |bytes| proof.add(bytes));
+            let hashed = hash_chunks(&*self.fs, &blob.file, 0..size, |bytes| proof.add(bytes));
             hashed.map_err(self.failed("read a blob"))?
         };
         if hashed && proof.is_right() {
@@ -232,12 +233,17 @@ impl Proof {
     }
 }
 
-/// Hands `size` bytes of a file to `each` in order; `false` when it ends before.
-pub(super) fn hash_chunks(fs: &dyn Fs, file: &File, size: u64, mut each: impl FnMut(&[u8])) -> io::Result<bool> {
-    let mut buf = vec![0; CHUNK_BYTES_MAX.min(usize::try_from(size).unwrap_or(usize::MAX))];
-    let mut offset = 0;
-    while offset < size {
-        let wanted = buf.len().min(usize::try_from(size - offset).unwrap_or(usize::MAX));
+/// Hands these bytes of a file to `each` in order; `false` when it ends before.
+pub(super) fn hash_chunks(
+    fs: &dyn Fs,
+    file: &File,
+    bytes: Range<u64>,
+    mut each: impl FnMut(&[u8]),
+) -> io::Result<bool> {
+    let Range { start: mut offset, end } = bytes;
+    let mut buf = vec![0; CHUNK_BYTES_MAX.min(usize::try_from(end.saturating_sub(offset)).unwrap_or(usize::MAX))];
+    while offset < end {
+        let wanted = buf.len().min(usize::try_from(end - offset).unwrap_or(usize::MAX));
         let count = read_full(fs, file, &mut buf[..wanted], offset)?;
         each(&buf[..count]);
         if count < wanted {
@@ -251,7 +257,7 @@ pub(super) fn hash_chunks(fs: &dyn Fs, file: &File, size: u64, mut each: impl Fn
 /// BLAKE3 of the first `size` bytes of a file.
 pub(super) fn hash_blake3(fs: &dyn Fs, file: &File, size: u64) -> io::Result<Blake3> {
     let mut hasher = blake3::Hasher::new();
-    hash_chunks(fs, file, size, |bytes| {
+    hash_chunks(fs, file, 0..size, |bytes| {
         hasher.update(bytes);
     })?;
     Ok(Blake3(*hasher.finalize().as_bytes()))

@@ -11,6 +11,7 @@ use std::sync::{Arc, PoisonError};
 use super::ingest::{Measure, Staged, Temp};
 use super::open::hash_chunks;
 use super::{BlobError, BlobStore};
+use crate::domain::digest::Sha256;
 use crate::domain::id::Id;
 use crate::storage::fs::Access;
 
@@ -172,14 +173,30 @@ impl Upload {
     /// # Errors
     /// `Full` or `Io`: then the upload is removed, because nobody can tell what the disk holds of it.
     pub fn sync(self) -> Result<u64, BlobError> {
+        self.make_durable().map(|()| self.size)
+    }
+
+    /// Makes what was written durable.
+    ///
+    /// # Errors
+    /// As [`Upload::sync`]; the only sensible next step is to drop this.
+    pub fn make_durable(&self) -> Result<(), BlobError> {
         let store = &self.lease.store;
-        match store.fs.sync_data(&self.file) {
-            Ok(()) => Ok(self.size),
-            Err(error) => {
-                self.lease.discard();
-                Err(store.failed("sync an upload")(error))
-            }
-        }
+        store.fs.sync_data(&self.file).map_err(|error| {
+            self.lease.discard();
+            store.failed("sync an upload")(error)
+        })
+    }
+
+    /// SHA-256 of what stands from `offset` on.
+    ///
+    /// # Errors
+    /// `Io` when it can't be read.
+    pub fn sha256_from(&self, offset: u64) -> Result<Sha256, BlobError> {
+        let (store, mut measure) = (&self.lease.store, Measure::default());
+        let hashed = hash_chunks(&*store.fs, &self.file, offset..self.size, |bytes| measure.add(bytes));
+        hashed.map_err(store.failed("read an upload"))?;
+        Ok(measure.sha256())
     }
 
     /// Reads all of it and tells what it holds; the upload stays in use until what is returned is dropped or kept.
@@ -189,9 +206,9 @@ impl Upload {
     pub fn finish(self) -> Result<Staged, BlobError> {
         let store = Arc::clone(&self.lease.store);
         let mut measure = Measure::default();
-        let hashed = hash_chunks(&*store.fs, &self.file, self.size, |bytes| measure.add(bytes));
+        let hashed = hash_chunks(&*store.fs, &self.file, 0..self.size, |bytes| measure.add(bytes));
         hashed.map_err(store.failed("read an upload"))?;
-        measure.stage(Temp { store, file: self.file, owned: None, upload: Some(self.lease) })
+        measure.stage(Temp { store, file: self.file, owned: None, upload: Some(self.lease), stored: false })
     }
 
     fn check_writable(&self) -> Result<(), BlobError> {

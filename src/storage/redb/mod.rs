@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{Builder, Database, ReadableDatabase, TableDefinition};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use self::staging::{Snapshot, Staging};
 pub use self::writer::{BatchSink, NoJournal, ReadMoment};
@@ -46,6 +46,7 @@ pub struct RedbMetadata {
     queue: Option<mpsc::Sender<Box<dyn Job>>>,
     thread: Option<std::thread::JoinHandle<()>>,
     failed: Arc<AtomicBool>,
+    appended: watch::Receiver<u64>,
 }
 
 impl RedbMetadata {
@@ -70,16 +71,23 @@ impl RedbMetadata {
         };
         let (sender, queue) = mpsc::channel(queue_length.max(1));
         let failed = Arc::new(AtomicBool::new(false));
+        let (appends, appended) = watch::channel(0);
         let writer = Writer {
             database: Arc::clone(&database),
             queue,
             moment: Box::new(moment),
             sink,
             failed: Arc::clone(&failed),
+            appended: appends,
         };
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || writer.run());
         let thread = thread.map_err(|error| StoreError::backend("starting the writer", error))?;
-        Ok(Self { database, queue: Some(sender), thread: Some(thread), failed })
+        Ok(Self { database, queue: Some(sender), thread: Some(thread), failed, appended })
+    }
+
+    /// Changes after each commit that brought events, and not for others; closed once the writer stopped.
+    pub fn appended(&self) -> watch::Receiver<u64> {
+        self.appended.clone()
     }
 
     /// Whether a commit failed, after which only reads work until a restart.

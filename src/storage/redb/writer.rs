@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{Database, Durability};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::staging::Staging;
 use super::{apply, backend};
@@ -98,6 +98,8 @@ pub(super) struct Writer {
     pub(super) sink: Box<dyn BatchSink>,
     /// Set for good once a commit failed: from then on writes are refused until a restart.
     pub(super) failed: Arc<AtomicBool>,
+    /// How many commits brought events since the start.
+    pub(super) appended: watch::Sender<u64>,
 }
 
 impl Writer {
@@ -162,6 +164,9 @@ impl Writer {
                 self.sink.append(&ops)?;
                 let done = transaction.commit().map_err(|error| backend("committing", error.into()));
                 self.failed.store(done.is_err(), Ordering::Relaxed);
+                if done.is_ok() && ops.iter().any(is_event) {
+                    self.appended.send_modify(|count| *count += 1);
+                }
                 done
             }
             Err(error) => {
@@ -172,6 +177,10 @@ impl Writer {
             }
         }
     }
+}
+
+fn is_event(op: &RowOp) -> bool {
+    matches!(op, RowOp::Put { table: Table::Events, .. })
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
