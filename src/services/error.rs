@@ -60,6 +60,11 @@ impl From<StoreError> for ServiceError {
             StoreError::Closed => {
                 Self::refused(Reason::Draining, "The registry is stopping; nothing was changed. Try again in a moment.")
             }
+            StoreError::ReadOnly => Self::refused(
+                Reason::ReadOnly,
+                "The registry takes no writes since one failed, and nothing was changed: tell its operator to look at the \
+                 log and restart it.",
+            ),
             StoreError::Full { free_bytes } => Self::storage_full(0, free_bytes),
             error @ (StoreError::Corrupt { .. }
             | StoreError::Newer { .. }

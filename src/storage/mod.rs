@@ -79,6 +79,9 @@ pub enum StoreError {
     /// The writer has stopped.
     #[error("the store is closed")]
     Closed,
+    /// An earlier write failed in a way that only a restart gets over; reads go on.
+    #[error("writes are refused since an earlier one failed")]
+    ReadOnly,
     /// The disk has no room.
     #[error("the disk is full")]
     Full {

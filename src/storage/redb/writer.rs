@@ -138,7 +138,7 @@ impl Writer {
 
     fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
         if self.failed.load(Ordering::Relaxed) {
-            return Err(StoreError::backend("writing", "an earlier write failed; restart the server"));
+            return Err(StoreError::ReadOnly);
         }
         let moment = (self.moment)();
         let mut transaction =
@@ -203,6 +203,7 @@ fn copy_of(error: &StoreError) -> StoreError {
     match error {
         StoreError::Full { free_bytes } => StoreError::Full { free_bytes: *free_bytes },
         StoreError::Busy => StoreError::Busy,
+        StoreError::ReadOnly => StoreError::ReadOnly,
         StoreError::Closed => StoreError::Closed,
         StoreError::Newer { found, known } => StoreError::Newer { found: *found, known: *known },
         StoreError::Corrupt { table, what } => StoreError::Corrupt { table, what: what.clone() },
