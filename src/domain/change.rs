@@ -98,6 +98,6 @@ pub enum Setting {
     History,
     /// The token in `initial-admin-token` (its id, 16 bytes), while it lives.
     InitialAdminToken,
-    /// The SHA-256 of the token of the configured admin token file.
+    /// The SHA-256 that the configured admin token file stood for (32 bytes), and the id of its token (16 bytes).
     AdminTokenFile,
 }

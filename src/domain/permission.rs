@@ -73,6 +73,28 @@ pub fn may(caller: &Caller, action: Action, package: &PackageName, standing: Sta
     if role.is_some_and(|role| role >= needed) { Verdict::Allowed } else { Verdict::Denied(Reason::MissingRole) }
 }
 
+/// Whether the caller administers the whole instance (users, audit, other users' tokens), which patterns limit too.
+///
+/// # Errors
+/// `missing_token`, `missing_scope` or `token_packages`.
+pub fn instance_admin(caller: &Caller) -> Result<(), Refusal> {
+    if *caller == Caller::Anonymous {
+        return Err(Refusal::new(
+            Reason::MissingToken,
+            "This needs an admin's token with the scope `admin`: send one.",
+        ));
+    }
+    if !caller.is_admin() {
+        let message = "This needs an admin's token with the scope `admin`: use such a token.";
+        return Err(Refusal::new(Reason::MissingScope, message));
+    }
+    if !caller.covers_all() {
+        let message = "This concerns the whole registry, and your token covers some packages: use one that covers `*`.";
+        return Err(Refusal::new(Reason::TokenPackages, message));
+    }
+    Ok(())
+}
+
 /// The refusal for a package that is absent or hidden: the same text for both.
 pub fn package_not_found(name: &PackageName) -> Refusal {
     let message = format!(

@@ -19,6 +19,8 @@ use super::matching::Verb;
 use super::problem::answer;
 use super::wire::{Failed, Meta, Problem, ProblemDetail};
 
+/// The detail by which a refusal tells in how many seconds to come back.
+const RETRY_AFTER_FIELD: &str = "retry_after_s";
 const X_ERROR: HeaderName = HeaderName::from_static("x-error");
 
 /// Why there is no success to answer with.
@@ -99,6 +101,8 @@ impl Failure {
         let Inner { refusal, mut headers, meta, cause: _logged } = *self.0;
         let reason = refusal.reason;
         let told = answer(reason);
+        let told_wait = refusal.details.iter().find(|detail| detail.field == RETRY_AFTER_FIELD);
+        let wait_s = told_wait.and_then(|detail| detail.limit).or(retry_after_s(reason));
         let detail = |detail: crate::domain::refusal::Detail| ProblemDetail {
             field: detail.field,
             reason: detail.reason.as_str(),
@@ -122,7 +126,7 @@ impl Failure {
         if let Ok(value) = HeaderValue::from_str(&format!("{reason}; {}", told.sentence)) {
             headers.insert(X_ERROR, value);
         }
-        if let Some(seconds) = retry_after_s(reason) {
+        if let Some(seconds) = wait_s {
             headers.entry(RETRY_AFTER).or_insert(HeaderValue::from(seconds));
         }
         for challenge in challenges(told.status, reason, told.sentence) {
@@ -244,6 +248,8 @@ mod tests {
     fn waiting_and_allowed_methods_are_told() {
         assert_eq!(values(&Failure::new(Reason::Overloaded, "a").respond("i"), "retry-after"), ["2"]);
         assert_eq!(values(&Failure::new(Reason::RateLimited, "a").retry_after(7).respond("i"), "retry-after"), ["7"]);
+        let told = Refusal::field(Reason::RateLimited, "retry_after_s", "a").with_limit(9);
+        assert_eq!(values(&Failure::from(told).respond("i"), "retry-after"), ["9"]);
         assert!(values(&Failure::new(Reason::StorageFull, "a").respond("i"), "retry-after").is_empty());
         let response = Failure::method_not_allowed(&[Verb::Get, Verb::Patch]).respond("i");
         assert_eq!(values(&response, "allow"), ["GET, HEAD, PATCH, OPTIONS"]);

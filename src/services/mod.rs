@@ -3,7 +3,9 @@
 //! Services know neither HTTP nor tables. They load through [`crate::storage`], let [`crate::domain`] decide, and hand
 //! back domain values or a [`ServiceError`].
 
+pub mod accounts;
 pub mod archive;
+pub mod audit;
 pub mod auth;
 pub mod changes;
 pub mod closure;
@@ -31,6 +33,15 @@ pub mod yank;
 #[cfg(test)]
 mod fixture_tests;
 
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use accounts::initial::InitialTokens;
+use accounts::login::LoginService;
+use accounts::passwords::PasswordGate;
+use accounts::tokens::TokenService;
+use accounts::users::UserService;
 pub use context::Context;
 pub use error::ServiceError;
 pub use policy::Policy;
@@ -40,6 +51,16 @@ pub use stores::Stores;
 pub struct Services {
     /// Who asks.
     pub auth: auth::AuthService,
+    /// Users.
+    pub users: UserService,
+    /// Their tokens.
+    pub tokens: TokenService,
+    /// Their passwords.
+    pub login: LoginService,
+    /// The admin tokens that a start makes.
+    pub initial: InitialTokens,
+    /// Who did what.
+    pub audit: audit::AuditService,
     /// What was published.
     pub versions: versions::VersionService,
     /// Packages' own fields, their beginning and their end.
@@ -71,8 +92,15 @@ pub struct Services {
 impl Services {
     /// Puts the services together over one store.
     pub fn new(stores: &Stores) -> Self {
+        let changed = Arc::new(Notify::new());
+        let passwords = Arc::new(PasswordGate::new(stores.policy.login_concurrency));
         Self {
             auth: auth::AuthService::new(stores.clone()),
+            users: UserService::new(stores.clone(), Arc::clone(&passwords), Arc::clone(&changed)),
+            tokens: TokenService::new(stores.clone(), Arc::clone(&changed)),
+            login: LoginService::new(stores.clone(), passwords, Arc::clone(&changed)),
+            initial: InitialTokens::new(stores.clone(), changed),
+            audit: audit::AuditService::new(stores.clone()),
             versions: versions::VersionService::new(stores.clone()),
             packages: packages::PackageService::new(stores.clone()),
             namespaces: namespaces::NamespaceService::new(stores.clone()),

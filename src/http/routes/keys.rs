@@ -22,3 +22,11 @@ pub(super) const FILENAME: QueryKey =
 pub(super) const REASON: QueryKey = key("reason", QueryKind::Text { max: 512 }, "Why it is purged");
 pub(super) const PURGE: QueryKey =
     key("purge", QueryKind::Bool, "For admins: purge every version, and never use the name again");
+pub(super) const USER: QueryKey =
+    key("user", QueryKind::Text { max: 64 }, "The tokens of this user alone; another's for admins");
+pub(super) const ACTOR: QueryKey =
+    key("actor", QueryKind::Text { max: 80 }, "What `user:NAME`, `local:UID` or `anonymous` did");
+pub(super) const ACTION: QueryKey =
+    key("action", QueryKind::Text { max: 64 }, "What was done, such as `version.publish`");
+pub(super) const PACKAGE: QueryKey = key("package", QueryKind::Package, "What was done to this package");
+pub(super) const SINCE: QueryKey = key("since", QueryKind::Time, "Not before this time");

@@ -6,16 +6,22 @@ pub mod row;
 use std::sync::LazyLock;
 
 use self::keys::{
-    CREATE, CURSOR, DRY_RUN, FILENAME, INCLUDE_YANKED, LIMIT, PRERELEASE, PURGE, REASON, REQ, VERBOSE, VISIBILITY,
+    ACTION, ACTOR, CREATE, CURSOR, DRY_RUN, FILENAME, INCLUDE_YANKED, LIMIT, PACKAGE, PRERELEASE, PURGE, REASON, REQ,
+    SINCE, USER, VERBOSE, VISIBILITY,
 };
-use super::handlers::{artifacts, members, namespaces, operations, packages, publish, versions, yank};
+use super::handlers::{
+    artifacts, audit, login, members, namespaces, operations, packages, publish, tokens, users, versions, yank,
+};
 use super::matching::Matcher;
 use super::wire::Envelope;
+use super::wire::audit::Audit;
 use super::wire::members::{Member, NewMember};
 use super::wire::namespaces::{Namespace, NamespacePatch, NewNamespace};
 use super::wire::operations::{Health, Ready, Service};
 use super::wire::packages::{NewPackage, Package, PackagePatch, VersionPatch};
 use super::wire::publish::{PublishMetadata, PublishedVersion};
+use super::wire::tokens::{NewToken, Rotation, Token, TokenWithSecret};
+use super::wire::users::{Login, Me, NewUser, PasswordChange, User, UserPatch};
 use super::wire::versions::{ListedVersion, Version};
 use row::BodyKind::Json as Takes;
 use row::ReplyKind::{Bytes, Json, List};
@@ -114,6 +120,42 @@ pub static ROUTES: &[Route] = &[
     Route::get("/v1/blobs/{sha256}", "getBlob", Bytes("application/octet-stream"), handler!(artifacts::blob))
         .open_to(Access::Read, "Bytes by digest, if a package that the caller may read refers to them")
         .statuses(&[200, 206, 416]),
+    Route::post("/v1/login", "login", Json(schema::<Envelope<TokenWithSecret>>), handler!(login::login))
+        .open_to(Access::Open, "A short-lived token for a user name and a password").body(Takes(schema::<Login>))
+        .statuses(&[200, 401, 403, 404, 429, 503]),
+    Route::get("/v1/me", "getMe", Json(schema::<Envelope<Me>>), handler!(login::me))
+        .open_to(Access::AnyToken, "Whose token this is, and what it may do").statuses(&[200, 404]).no_store(),
+    Route::put("/v1/me/password", "changePassword", Json(schema::<Envelope<User>>), handler!(login::change_password))
+        .open_to(Access::AnyToken, "Change one's own password, which ends one's other login tokens")
+        .body(Takes(schema::<PasswordChange>)).statuses(&[200, 404, 429]),
+    Route::get("/v1/tokens", "listTokens", List(schema::<Envelope<Vec<Token>>>), handler!(tokens::list))
+        .open_to(Access::AnyToken, "One's own tokens that this one covers, oldest first; everybody's for admins")
+        .query(&[USER, LIMIT, CURSOR]).statuses(&[200, 403, 404]).no_store(),
+    Route::post("/v1/tokens", "createToken", Json(schema::<Envelope<TokenWithSecret>>), handler!(tokens::create))
+        .open_to(Access::AnyToken, "Make a token that can do no more than this one; its secret is shown once")
+        .body(Takes(schema::<NewToken>)).statuses(&[201, 404]),
+    Route::get("/v1/tokens/{token}", "getToken", Json(schema::<Envelope<Token>>), handler!(tokens::get))
+        .open_to(Access::AnyToken, "One token; `current` is the one that asks").no_store(),
+    Route::delete("/v1/tokens/{token}", "revokeToken", Json(schema::<Envelope<Token>>), handler!(tokens::revoke))
+        .open_to(Access::AnyToken, "Revoke a token and what it made; `current` logs out"),
+    Route::post("/v1/tokens/{token}/rotate", "rotateToken", Json(schema::<Envelope<TokenWithSecret>>), handler!(tokens::rotate))
+        .open_to(Access::AnyToken, "Give a token a new secret under its id; the old one ends after the grace")
+        .body(Takes(schema::<Rotation>)),
+    Route::get("/v1/users", "listUsers", List(schema::<Envelope<Vec<User>>>), handler!(users::list))
+        .open_to(Access::InstanceAdmin, "All users, by name").query(&[LIMIT, CURSOR]).no_store(),
+    Route::post("/v1/users", "createUser", Json(schema::<Envelope<User>>), handler!(users::create))
+        .open_to(Access::InstanceAdmin, "Make a user, whose name is then taken for ever")
+        .body(Takes(schema::<NewUser>)).statuses(&[201, 409]),
+    Route::get("/v1/users/{name}", "getUser", Json(schema::<Envelope<User>>), handler!(users::get))
+        .open_to(Access::InstanceAdmin, "One user").no_store(),
+    Route::patch("/v1/users/{name}", "updateUser", Json(schema::<Envelope<User>>), handler!(users::patch))
+        .open_to(Access::InstanceAdmin, "Change a user; disabling revokes all of the user's tokens")
+        .body(Takes(schema::<UserPatch>)).statuses(&[200, 409]),
+    Route::delete("/v1/users/{name}", "deleteUser", Json(schema::<Envelope<User>>), handler!(users::delete))
+        .open_to(Access::InstanceAdmin, "Delete a user who owns nothing alone").statuses(&[200, 409]),
+    Route::get("/v1/audit", "listAudit", List(schema::<Envelope<Vec<Audit>>>), handler!(audit::list))
+        .open_to(Access::InstanceAdmin, "Who did what, from where, with which token; newest first")
+        .query(&[ACTOR, ACTION, PACKAGE, SINCE, LIMIT, CURSOR]).no_store(),
 ];
 
 /// The table, ready for matching.

@@ -3,12 +3,15 @@
 //! The only types that (de)serialise JSON. They hold no logic; a conversion from and to the domain stands beside each
 //! type. An answer's types derive `Serialize`, a request's `Deserialize`, none both (their schemas would collide).
 
+pub mod audit;
 pub mod members;
 pub mod namespaces;
 pub mod operations;
 pub mod packages;
 pub mod patch;
 pub mod publish;
+pub mod tokens;
+pub mod users;
 pub mod versions;
 
 use schemars::JsonSchema;
