@@ -119,6 +119,11 @@ impl StatsService {
         Ok(self.stores.metadata.read(Cost::Point, count).await?)
     }
 
+    /// Whether an earlier write failed such that nothing is written until a restart.
+    pub fn is_read_only(&self) -> bool {
+        self.stores.metadata.is_read_only() || self.stores.blobs.is_read_only()
+    }
+
     /// Whether reads work, whether writes do, and what was looked at to know.
     pub async fn readiness(&self) -> Readiness {
         let checks = vec![self.check_reads().await, self.check_writes(), self.check_room()];
@@ -146,8 +151,7 @@ impl StatsService {
     }
 
     fn check_writes(&self) -> ReadinessCheck {
-        let is_read_only = self.stores.metadata.is_read_only() || self.stores.blobs.is_read_only();
-        let (health, message) = if is_read_only {
+        let (health, message) = if self.is_read_only() {
             (Health::Warn, "an earlier write failed on the disk; nothing is written until a restart")
         } else {
             (Health::Ok, "changes can be written")

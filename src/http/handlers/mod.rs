@@ -2,6 +2,7 @@
 
 pub mod artifacts;
 pub mod audit;
+pub mod discovery;
 pub mod login;
 pub mod members;
 pub mod namespaces;
@@ -9,6 +10,7 @@ pub mod operations;
 pub mod packages;
 pub mod publish;
 pub mod tokens;
+pub mod uploads;
 pub mod users;
 pub mod versions;
 pub mod yank;

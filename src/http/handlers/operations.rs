@@ -6,33 +6,37 @@ use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::query::PAGE_MAX;
 use crate::http::reply::Reply;
-use crate::http::wire::operations::{Check, Health, Ready, Service, ServiceLimits};
+use crate::http::wire::operations::{Check, Health as Alive, Ready, Service, ServiceLimits};
+use crate::services::stats::{Health, Readiness, ReadinessCheck};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The features that this build has, as `GET /v1` names them.
-const FEATURES: &[&str] = &[];
+const FEATURES: &[&str] = &["multipart", "uploads", "resolve"];
 
 /// `GET /health`, `GET /livez`: touches no disk and no lock.
 pub async fn health(_call: Call) -> Result<Reply, Failure> {
-    Reply::json(&Health { status: "ok", version: VERSION })
+    Reply::json(&Alive { status: "ok", version: VERSION })
 }
 
 /// `GET /readyz`.
 pub async fn ready(call: Call) -> Result<Reply, Failure> {
-    let is_draining = call.app.is_draining();
-    let (status, check) = if is_draining { ("draining", "fail") } else { ("ready", "ok") };
-    let message = if is_draining { "the registry is stopping" } else { "requests are answered" };
-    let checks = call
-        .query
-        .is_on("verbose")
-        .then(|| vec![Check { name: "serving", status: check, message: message.to_owned() }]);
-    let ready = Ready { status, degraded: Vec::new(), checks };
-    if !is_draining {
-        return Reply::json(&ready);
-    }
+    let Readiness { health, degraded, checks } = call.app.services.stats.readiness().await;
+    let (status, refused) = match (call.app.is_draining(), health) {
+        (true, _) => ("draining", Some((Reason::Draining, "The registry is stopping: ask another one, or later."))),
+        (false, Health::Fail) => {
+            ("failed", Some((Reason::Starting, "Packages can't be read: ask another one, or later.")))
+        }
+        (false, Health::Warn) => ("degraded", None),
+        (false, Health::Ok) => ("ready", None),
+    };
+    let shown =
+        |check: ReadinessCheck| Check { name: check.name, status: check.health.as_str(), message: check.message };
+    let checks = call.query.is_on("verbose").then(|| checks.into_iter().map(shown).collect());
+    let ready = Ready { status, degraded, checks };
+    let Some((reason, message)) = refused else { return Reply::json(&ready) };
     let ready = serde_json::to_value(&ready).map_err(|error| Failure::internal("writing JSON", error))?;
-    Err(Failure::new(Reason::Draining, "the registry is stopping; ask another one, or later").with_meta("ready", ready))
+    Err(Failure::new(reason, message).with_meta("ready", ready))
 }
 
 /// `GET /v1`.
@@ -44,7 +48,7 @@ pub async fn service(call: Call) -> Result<Reply, Failure> {
         api: vec!["v1"],
         anonymous_read: settings.anonymous_read,
         login: settings.login,
-        read_only: false,
+        read_only: call.app.services.stats.is_read_only(),
         namespace_claim: match settings.claims {
             ClaimPolicy::FirstUse => "first_use",
             ClaimPolicy::Admin => "admin",

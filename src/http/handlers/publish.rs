@@ -13,18 +13,20 @@ use crate::http::artifact_body::ArtifactBody;
 use crate::http::call::Call;
 use crate::http::conditions::must_be_new;
 use crate::http::failure::Failure;
+use crate::http::json_body::is_json;
 use crate::http::reply::Reply;
 use crate::http::wire::Warning;
 use crate::http::wire::publish::{PublishMetadata, PublishedVersion};
 use crate::http::wire::versions::version_path;
 use crate::services::publish::{Admission, PublishRequest, Published};
+use crate::services::uploads::ArtifactName;
 
 /// `PUT /v1/packages/{pkg}/versions/{version}`.
 pub async fn put(mut call: Call) -> Result<Reply, Failure> {
     let mut request = asked(&call, call.package()?, call.version_number()?);
     request.filename = call.query.text("filename").map(str::to_owned);
     request.size = call.body.declared_len();
-    request.sha256 = announced_digest(&call.headers)?;
+    request.sha256 = digest_in(&call.headers, &["content-digest", "repr-digest"])?;
     let context = call.context()?;
     let published = match call.app.services.publish.admit(&context, &request).await? {
         Admission::Done(published) => *published,
@@ -40,8 +42,15 @@ pub async fn put(mut call: Call) -> Result<Reply, Failure> {
 pub async fn post(mut call: Call) -> Result<Reply, Failure> {
     let (package, context) = (call.package()?, call.context()?);
     call.app.services.publish.admit_name(&context, &package, call.query.is_on("create"), visibility(&call)).await?;
+    if is_json(&call.headers) {
+        return post_named(call, package).await;
+    }
     let mut parts = call.take_parts()?;
     let metadata: PublishMetadata = call.parse_json(&parts.metadata().await?)?;
+    if metadata.artifact.is_some() {
+        let message = "`artifact` comes as the second part here: leave it out, or send the metadata alone as JSON.";
+        return Err(Refusal::field(Reason::UnknownField, "artifact", message).into());
+    }
     let number = VersionNumber::parse(&metadata.version)?;
     let mut request = asked(&call, package, number);
     metadata.fill(&mut request)?;
@@ -52,6 +61,21 @@ pub async fn post(mut call: Call) -> Result<Reply, Failure> {
             call.app.services.publish.publish(&context, request, &mut body).await?
         }
     };
+    answer(&call, &published)
+}
+
+/// The metadata alone, naming bytes that are here already.
+async fn post_named(mut call: Call, package: PackageName) -> Result<Reply, Failure> {
+    let mut metadata: PublishMetadata = call.json().await?;
+    let artifact = metadata.artifact.take().ok_or_else(|| {
+        let message = "`artifact` is missing: name bytes by `upload` or `sha256`, or send metadata and bytes in parts.";
+        Refusal::field(Reason::MissingField, "artifact", message)
+    })?;
+    let artifact = ArtifactName::try_from(artifact)?;
+    let mut request = asked(&call, package, VersionNumber::parse(&metadata.version)?);
+    metadata.fill(&mut request)?;
+    let services = &call.app.services;
+    let published = services.uploads.publish(&services.publish, &call.context()?, request, artifact).await?;
     answer(&call, &published)
 }
 
@@ -89,14 +113,15 @@ fn answer(call: &Call, published: &Published) -> Result<Reply, Failure> {
     Ok(reply.with_warnings(published.warnings.iter().map(warning)))
 }
 
-/// The SHA-256 of `Content-Digest` or `Repr-Digest` (RFC 9530); other algorithms are passed over.
+/// The SHA-256 in these fields, which are `Content-Digest` and `Repr-Digest` (RFC 9530) or one of them; other algorithms
+/// are passed over.
 ///
 /// # Errors
 /// `invalid_digest` when `sha-256` is there but no digest, or when two of them differ.
-pub fn announced_digest(headers: &HeaderMap) -> Result<Option<Sha256>, Refusal> {
+pub fn digest_in(headers: &HeaderMap, names: &[&str]) -> Result<Option<Sha256>, Refusal> {
     let mut found = None;
-    for name in ["content-digest", "repr-digest"] {
-        for value in headers.get_all(name) {
+    for name in names {
+        for value in headers.get_all(*name) {
             for member in value.to_str().unwrap_or_default().split(',') {
                 let Some(text) = member.trim().strip_prefix("sha-256=") else { continue };
                 let digest = digest_of(text).ok_or_else(invalid)?;
@@ -128,7 +153,7 @@ mod tests {
     #[track_caller]
     fn check(value: &str, expected: Result<Option<Sha256>, Reason>) {
         let headers = [("content-digest".parse().unwrap(), value.parse().unwrap())].into_iter().collect();
-        assert_eq!(announced_digest(&headers).map_err(|refusal| refusal.reason), expected, "{value}");
+        assert_eq!(digest_in(&headers, &["content-digest"]).map_err(|refusal| refusal.reason), expected, "{value}");
     }
 
     #[test]

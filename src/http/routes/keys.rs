@@ -30,3 +30,20 @@ pub(super) const ACTION: QueryKey =
     key("action", QueryKind::Text { max: 64 }, "What was done, such as `version.publish`");
 pub(super) const PACKAGE: QueryKey = key("package", QueryKind::Package, "What was done to this package");
 pub(super) const SINCE: QueryKey = key("since", QueryKind::Time, "Not before this time");
+pub(super) const Q: QueryKey = key("q", QueryKind::Text { max: 256 }, "Words to search for");
+pub(super) const NAMESPACE: QueryKey = key("namespace", QueryKind::Namespace, "Only packages of this namespace");
+pub(super) const OWNER: QueryKey = key("owner", QueryKind::Principal, "Only packages that this principal owns");
+pub(super) const KEYWORD: QueryKey = key("keyword", QueryKind::Text { max: 256 }, "Only packages with this keyword");
+pub(super) const SORT: QueryKey = key(
+    "sort",
+    QueryKind::Choice(&["name", "updated", "downloads", "relevance"]),
+    "The order: by name unless given, by relevance with `q`; all but names descend",
+);
+pub(super) const AFTER: QueryKey =
+    key("after", QueryKind::Serial, "The serial after which to begin: `meta.last` of the answer before");
+pub(super) const LOG: QueryKey =
+    key("log", QueryKind::Choice(&["public", "internal"]), "Which log; `internal` needs a token");
+pub(super) const CHANGES_LIMIT: QueryKey =
+    key("limit", QueryKind::Limit { max: 1000 }, "Changes of an answer, 50 unless given");
+pub(super) const WAIT: QueryKey =
+    key("wait", QueryKind::Seconds { max: 60 }, "How long to wait for a change, in seconds");

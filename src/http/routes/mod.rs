@@ -6,21 +6,25 @@ pub mod row;
 use std::sync::LazyLock;
 
 use self::keys::{
-    ACTION, ACTOR, CREATE, CURSOR, DRY_RUN, FILENAME, INCLUDE_YANKED, LIMIT, PACKAGE, PRERELEASE, PURGE, REASON, REQ,
-    SINCE, USER, VERBOSE, VISIBILITY,
+    ACTION, ACTOR, AFTER, CHANGES_LIMIT, CREATE, CURSOR, DRY_RUN, FILENAME, INCLUDE_YANKED, KEYWORD, LIMIT, LOG,
+    NAMESPACE, OWNER, PACKAGE, PRERELEASE, PURGE, Q, REASON, REQ, SINCE, SORT, USER, VERBOSE, VISIBILITY, WAIT,
 };
 use super::handlers::{
-    artifacts, audit, login, members, namespaces, operations, packages, publish, tokens, users, versions, yank,
+    artifacts, audit, discovery, login, members, namespaces, operations, packages, publish, tokens, uploads, users,
+    versions, yank,
 };
 use super::matching::Matcher;
 use super::wire::Envelope;
 use super::wire::audit::Audit;
+use super::wire::closure::{Closure, Dependent, ResolveRequest};
+use super::wire::feed::{Change, Stats};
 use super::wire::members::{Member, NewMember};
 use super::wire::namespaces::{Namespace, NamespacePatch, NewNamespace};
 use super::wire::operations::{Health, Ready, Service};
 use super::wire::packages::{NewPackage, Package, PackagePatch, VersionPatch};
 use super::wire::publish::{PublishMetadata, PublishedVersion};
 use super::wire::tokens::{NewToken, Rotation, Token, TokenWithSecret};
+use super::wire::uploads::{FinishUpload, NewUpload, Upload};
 use super::wire::users::{Login, Me, NewUser, PasswordChange, User, UserPatch};
 use super::wire::versions::{ListedVersion, Version};
 use row::BodyKind::Json as Takes;
@@ -41,6 +45,9 @@ pub static ROUTES: &[Route] = &[
         .statuses(&[200, 503]).no_store(),
     Route::get("/v1", "getService", Json(schema::<Envelope<Service>>), handler!(operations::service))
         .open_to(Access::Open, "What this registry is, can do and limits"),
+    Route::get("/v1/packages", "listPackages", List(schema::<Envelope<Vec<Package>>>), handler!(discovery::packages))
+        .open_to(Access::Read, "List and search packages, of those that the caller may read")
+        .query(&[Q, NAMESPACE, OWNER, KEYWORD, SORT, LIMIT, CURSOR]),
     Route::post("/v1/packages", "createPackage", Json(schema::<Envelope<Package>>), handler!(packages::create))
         .open_to(Access::Publish, "Make a package, claiming a namespace that nobody has")
         .body(Takes(schema::<NewPackage>)).statuses(&[201, 409]),
@@ -81,6 +88,12 @@ pub static ROUTES: &[Route] = &[
         .open_to(Access::Read, "The best version for a requirement")
         .query(&[REQ, PRERELEASE, INCLUDE_YANKED])
         .statuses(&[200, 410]),
+    Route::post("/v1/resolve", "resolveClosure", Json(schema::<Envelope<Closure>>), handler!(discovery::resolve))
+        .open_to(Access::Read, "Everything that some packages need, pinned, or why nothing fits")
+        .body(Takes(schema::<ResolveRequest>)).statuses(&[200, 409]).read_only(),
+    Route::get("/v1/packages/{pkg}/dependents", "listDependents", List(schema::<Envelope<Vec<Dependent>>>), handler!(discovery::dependents))
+        .open_to(Access::Read, "The packages whose `latest` needs this one")
+        .query(&[LIMIT, CURSOR]).statuses(&[200, 410]),
     Route::get("/v1/index/{pkg}", "getIndex", Bytes("application/x-ndjson"), handler!(versions::index))
         .open_to(Access::Read, "One JSON line per version, for resolvers").statuses(&[200, 410]),
     Route::get("/v1/packages/{pkg}/members", "listPackageMembers", List(schema::<Envelope<Vec<Member>>>), handler!(members::list))
@@ -156,6 +169,24 @@ pub static ROUTES: &[Route] = &[
     Route::get("/v1/audit", "listAudit", List(schema::<Envelope<Vec<Audit>>>), handler!(audit::list))
         .open_to(Access::InstanceAdmin, "Who did what, from where, with which token; newest first")
         .query(&[ACTOR, ACTION, PACKAGE, SINCE, LIMIT, CURSOR]).no_store(),
+    Route::post("/v1/uploads", "createUpload", Json(schema::<Envelope<Upload>>), handler!(uploads::create))
+        .open_to(Access::Publish, "Begin an upload that survives broken connections and restarts")
+        .body(Takes(schema::<NewUpload>)).statuses(&[201, 429]),
+    Route::get("/v1/uploads/{id}", "getUpload", Json(schema::<Envelope<Upload>>), handler!(uploads::get))
+        .open_to(Access::Publish, "An upload of one's own, and where its next byte goes").no_store(),
+    Route::patch("/v1/uploads/{id}", "appendUpload", Json(schema::<Envelope<Upload>>), handler!(uploads::append))
+        .open_to(Access::Publish, "Append the raw body where its `Content-Range` says")
+        .body(BodyKind::Bytes).statuses(&[200, 409, 416]),
+    Route::put("/v1/uploads/{id}", "finishUpload", Json(schema::<Envelope<Upload>>), handler!(uploads::finish))
+        .open_to(Access::Publish, "Finish an upload with its digest; repeatable")
+        .body(Takes(schema::<FinishUpload>)).statuses(&[200, 409]),
+    Route::delete("/v1/uploads/{id}", "deleteUpload", Json(schema::<Envelope<Upload>>), handler!(uploads::remove))
+        .open_to(Access::Publish, "Abandon an upload").statuses(&[200, 409]),
+    Route::get("/v1/changes", "listChanges", Json(schema::<Envelope<Vec<Change>>>), handler!(discovery::changes))
+        .open_to(Access::Read, "What changed, in order; waits for the next change when asked")
+        .query(&[AFTER, LOG, CHANGES_LIMIT, WAIT]).statuses(&[200, 401]),
+    Route::get("/v1/admin/stats", "getStats", Json(schema::<Envelope<Stats>>), handler!(discovery::stats))
+        .open_to(Access::InstanceAdmin, "How much there is").no_store(),
 ];
 
 /// The table, ready for matching.

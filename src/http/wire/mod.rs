@@ -4,6 +4,8 @@
 //! type. An answer's types derive `Serialize`, a request's `Deserialize`, none both (their schemas would collide).
 
 pub mod audit;
+pub mod closure;
+pub mod feed;
 pub mod members;
 pub mod namespaces;
 pub mod operations;
@@ -11,11 +13,16 @@ pub mod packages;
 pub mod patch;
 pub mod publish;
 pub mod tokens;
+pub mod uploads;
 pub mod users;
 pub mod versions;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+
+use crate::domain::digest::Sha256;
+use crate::domain::name::shown;
+use crate::domain::refusal::{Reason, Refusal};
 
 /// What stands around the data of a success; `data` is already JSON text when the envelope is written.
 ///
@@ -105,4 +112,15 @@ pub struct ProblemDetail {
     /// The limit that it passed, in its unit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
+}
+
+/// The digest in a field.
+///
+/// # Errors
+/// `invalid_digest`, naming the field.
+pub fn digest(field: &str, text: &str) -> Result<Sha256, Refusal> {
+    Sha256::parse(text).ok_or_else(|| {
+        let message = format!("`{}` is no SHA-256: give 64 lower-case hex digits.", shown(text));
+        Refusal::field(Reason::InvalidDigest, field, message)
+    })
 }

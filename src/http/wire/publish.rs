@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::digest;
+use super::uploads::ArtifactRef;
 use super::versions::Version;
-use crate::domain::digest::Sha256;
 use crate::domain::name::{PackageName, shown};
 use crate::domain::package::{Dependency, DependencyKind, Description};
 use crate::domain::refusal::{Reason, Refusal};
@@ -50,6 +51,8 @@ pub struct PublishMetadata {
     pub dependencies: Option<Vec<GivenDependency>>,
     /// The manifest.
     pub manifest: Option<BTreeMap<String, Value>>,
+    /// Bytes that are here already: in a JSON body, and there alone.
+    pub artifact: Option<ArtifactRef>,
 }
 
 /// One dependency, in requests.
@@ -80,13 +83,7 @@ impl PublishMetadata {
     /// # Errors
     /// `invalid_digest`, `invalid_name`, `invalid_requirement`, `invalid_field`, `invalid_manifest`; the field is named.
     pub fn fill(self, request: &mut PublishRequest) -> Result<(), Refusal> {
-        if let Some(text) = self.sha256 {
-            let digest = Sha256::parse(&text).ok_or_else(|| {
-                let message = format!("`{}` is no SHA-256: give 64 lower-case hex digits.", shown(&text));
-                Refusal::field(Reason::InvalidDigest, "sha256", message)
-            })?;
-            request.sha256 = Some(digest);
-        }
+        request.sha256 = self.sha256.map(|text| digest("sha256", &text)).transpose()?;
         request.filename = self.filename;
         request.about = Description {
             description: self.description,
