@@ -25,6 +25,7 @@ pub mod json_body;
 mod json_path;
 pub mod matching;
 pub mod multipart;
+pub mod openapi;
 pub mod params;
 pub mod pipeline;
 pub mod precondition;

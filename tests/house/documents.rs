@@ -3,7 +3,7 @@
 use vix_registry::domain::refusal::Reason;
 
 use crate::none;
-use crate::tree::{File, file, files};
+use crate::tree::{File, document, files};
 
 /// Folders of the machine that something was written on: no reader has them.
 const MACHINE_PATHS: &[&str] = &["/work/", "/root/", "/tmp/bash_jobs"];
@@ -11,10 +11,6 @@ const MACHINE_PATHS: &[&str] = &["/work/", "/root/", "/tmp/bash_jobs"];
 const CHANGE_KINDS: &[&str] = &["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"];
 
 const DECISION_HEADINGS: &[&str] = &["## Context", "## Choice", "## Rejected"];
-
-fn document(path: &str) -> File {
-    file(path).unwrap_or_else(|| panic!("{path} is part of the source tree"))
-}
 
 fn documents(extensions: &[&str]) -> Vec<File> {
     let loose = ["README.md", "CHANGELOG.md"].map(document);

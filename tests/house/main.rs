@@ -6,6 +6,7 @@
 mod documents;
 mod layers;
 mod packages;
+mod roadmap;
 mod rust;
 mod shape;
 mod statuses;

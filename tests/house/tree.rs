@@ -42,3 +42,27 @@ pub(crate) fn files(under: &str, extensions: &[&str]) -> Vec<File> {
     found.sort_by(|one, other| one.path.cmp(&other.path));
     found
 }
+
+/// The document at this path, which has to be there.
+#[track_caller]
+pub(crate) fn document(path: &str) -> File {
+    file(path).unwrap_or_else(|| panic!("{path} is part of the source tree"))
+}
+
+/// Fails when a committed file is not what it should be; with `VIXR_REFRESH=1` it is written instead.
+#[track_caller]
+pub(crate) fn refresh(path: &str, committed: &str, right: &str) {
+    if committed == right {
+        return;
+    }
+    if std::env::var_os("VIXR_REFRESH").is_some_and(|value| value == "1") {
+        fs::write(root().join(path), right).expect("the source tree can be written");
+        return;
+    }
+    let pairs = committed.lines().zip(right.lines()).enumerate();
+    let differing: Vec<String> = pairs
+        .filter(|(_, (one, other))| one != other)
+        .map(|(at, (one, other))| format!("{path}:{}: `{one}` should be `{other}`", at + 1))
+        .collect();
+    panic!("{path} is behind; run this with VIXR_REFRESH=1 and read the diff\n  {}", differing.join("\n  "));
+}

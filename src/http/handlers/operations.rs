@@ -4,6 +4,7 @@ use crate::domain::create::ClaimPolicy;
 use crate::domain::refusal::Reason;
 use crate::http::call::Call;
 use crate::http::failure::Failure;
+use crate::http::openapi;
 use crate::http::query::PAGE_MAX;
 use crate::http::reply::Reply;
 use crate::http::wire::operations::{Check, Health as Alive, Ready, Service, ServiceLimits};
@@ -64,4 +65,9 @@ pub async fn service(call: Call) -> Result<Reply, Failure> {
             upload_ttl_s: limits.upload_ttl_s,
         },
     })
+}
+
+/// `GET /openapi.json`.
+pub async fn openapi(_call: Call) -> Result<Reply, Failure> {
+    Ok(Reply::text(openapi::text(), "application/json"))
 }
