@@ -18,6 +18,7 @@ pub mod connection;
 pub mod cors;
 pub mod credentials;
 pub mod cursor;
+mod denied;
 pub mod failure;
 pub mod guards;
 pub mod handlers;

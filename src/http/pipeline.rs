@@ -23,6 +23,7 @@ use super::call::{Call, RequestMeta};
 use super::client::client;
 use super::connection::ConnectionInfo;
 use super::cors;
+use super::denied::Denied;
 use super::failure::{Failure, allow};
 use super::guards;
 use super::matching::{Found, Verb};
@@ -103,9 +104,13 @@ async fn answer(
     // c. Who asks, and whether the credentials are enough.
     let caller = authenticate(app, route.access, meta.peer, &parts.headers, meta.started).await?;
     visit.note_caller(&caller);
-    admit(&caller, route, &params, app.settings.anonymous_read)?;
+    if let Err(refusal) = admit(&caller, route, &params, app.settings.anonymous_read) {
+        let denied = Denied { caller, params: &params, meta: &meta, deed: route.deed };
+        denied.note(app, refusal.reason).await;
+        return Err(refusal.into());
+    }
     // d. The handler.
-    let request_id = meta.request_id.clone();
+    let (call_meta, denied_params, denied_caller) = (meta.clone(), params.clone(), caller.clone());
     let call = Call {
         app: Arc::clone(app),
         route,
@@ -114,17 +119,24 @@ async fn answer(
         query: query.clone(),
         headers: parts.headers.clone(),
         body,
-        meta,
+        meta: call_meta,
         is_head: parts.method == Method::HEAD,
     };
-    let reply = run(app, route, call).await?;
+    let reply = match run(app, route, call).await {
+        Ok(reply) => reply,
+        Err(failure) => {
+            let denied = Denied { caller: denied_caller, params: &denied_params, meta: &meta, deed: route.deed };
+            denied.note(app, failure.reason()).await;
+            return Err(failure);
+        }
+    };
     // e. Conditions, codings, the envelope.
     let asked = Asked {
         method: &parts.method,
         path: parts.uri.path(),
         query: &query,
         headers: &parts.headers,
-        request_id: &request_id,
+        request_id: &meta.request_id,
         cache: route.cache,
     };
     Ok(respond(reply, &asked))

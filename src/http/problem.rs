@@ -7,6 +7,9 @@ use hyper::StatusCode;
 
 use crate::domain::refusal::Reason;
 
+/// The code of every refusal for want of a right.
+pub const FORBIDDEN: &str = "FORBIDDEN";
+
 /// What a reason is answered with, whatever the request was.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Answer {

@@ -10,7 +10,8 @@ use crate::domain::id::Id;
 use crate::domain::name::{PackageName, UserName};
 use crate::domain::permission::instance_admin;
 use crate::domain::time::Timestamp;
-use crate::storage::{Cost, Metadata as _, StoreError, View};
+use crate::services::context::Deed;
+use crate::storage::{Cost, Decided, Metadata as _, StoreError, View};
 
 /// Reads the audit.
 pub struct AuditService {
@@ -43,6 +44,16 @@ impl AuditService {
     /// Reads from `stores`.
     pub(in crate::services) fn new(stores: Stores) -> Self {
         Self { stores }
+    }
+
+    /// Writes the entry of a deed that was refused.
+    ///
+    /// # Errors
+    /// That the store took no more writes.
+    pub async fn deny(&self, ctx: &Context, deed: Deed<'_>) -> Result<(), ServiceError> {
+        let entry = ctx.audit_denied(deed);
+        let write = move |_: &View<'_>, _| Ok(Decided { changes: vec![entry.clone()], answer: () });
+        Ok(self.stores.metadata.change(write).await?)
     }
 
     /// Entries before the one called `before`, newest first, and the one from which older ones follow.

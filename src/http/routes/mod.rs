@@ -52,34 +52,34 @@ pub static ROUTES: &[Route] = &[
         .query(&[Q, NAMESPACE, OWNER, KEYWORD, SORT, LIMIT, CURSOR]),
     Route::post("/v1/packages", "createPackage", Json(schema::<Envelope<Package>>), handler!(packages::create))
         .open_to(Access::Publish, "Make a package, claiming a namespace that nobody has")
-        .body(Takes(schema::<NewPackage>)).statuses(&[201, 409]),
+        .body(Takes(schema::<NewPackage>)).statuses(&[201, 409]).deed("package.create"),
     Route::get("/v1/packages/{pkg}", "getPackage", Json(schema::<Envelope<Package>>), handler!(packages::get))
         .open_to(Access::Read, "One package").statuses(&[200, 410]),
     Route::patch("/v1/packages/{pkg}", "updatePackage", Json(schema::<Envelope<Package>>), handler!(packages::patch))
         .open_to(Access::Publish, "Change a package's own fields or its visibility; for owners")
-        .body(Takes(schema::<PackagePatch>)).statuses(&[200, 410, 412]),
+        .body(Takes(schema::<PackagePatch>)).statuses(&[200, 410, 412]).deed("package.update"),
     Route::delete("/v1/packages/{pkg}", "deletePackage", Json(schema::<Envelope<Package>>), handler!(packages::remove))
         .open_to(Access::Publish, "Delete a package in which nothing was ever published; for admins, purge one")
-        .query(&[PURGE, REASON]).statuses(&[200, 409, 410, 412]),
+        .query(&[PURGE, REASON]).statuses(&[200, 409, 410, 412]).deed("package.delete"),
     Route::get("/v1/packages/{pkg}/versions", "listVersions", List(schema::<Envelope<Vec<ListedVersion>>>), handler!(versions::list))
         .open_to(Access::Read, "The versions of a package, highest first")
         .query(&[REQ, INCLUDE_YANKED, LIMIT, CURSOR]).statuses(&[200, 410]),
     Route::post("/v1/packages/{pkg}/versions", "publishVersion", Json(schema::<Envelope<PublishedVersion>>), handler!(publish::post))
         .open_to(Access::Publish, "Publish metadata and artifact in parts").query(&[CREATE, VISIBILITY, DRY_RUN])
         .body(BodyKind::MultipartOrJson { multipart: schema::<PublishMetadata>, json: schema::<PublishMetadata> })
-        .statuses(&[200, 201, 409, 410, 412]),
+        .statuses(&[200, 201, 409, 410, 412]).deed("version.publish"),
     Route::get("/v1/packages/{pkg}/versions/{version}", "getVersion", Json(schema::<Envelope<Version>>), handler!(versions::get))
         .open_to(Access::Read, "A version, or the alias `latest`").statuses(&[200, 410]),
     Route::put("/v1/packages/{pkg}/versions/{version}", "putVersion", Json(schema::<Envelope<PublishedVersion>>), handler!(publish::put))
         .open_to(Access::Publish, "Publish the raw body in one request")
         .query(&[CREATE, VISIBILITY, DRY_RUN, FILENAME])
-        .body(BodyKind::Bytes).statuses(&[200, 201, 409, 410, 412]),
+        .body(BodyKind::Bytes).statuses(&[200, 201, 409, 410, 412]).deed("version.publish"),
     Route::patch("/v1/packages/{pkg}/versions/{version}", "updateVersion", Json(schema::<Envelope<Version>>), handler!(yank::patch))
         .open_to(Access::Publish, "Yank, unyank or deprecate a version; for publishers")
-        .body(Takes(schema::<VersionPatch>)).statuses(&[200, 410, 412]),
+        .body(Takes(schema::<VersionPatch>)).statuses(&[200, 410, 412]).deed("version.update"),
     Route::delete("/v1/packages/{pkg}/versions/{version}", "purgeVersion", Json(schema::<Envelope<Version>>), handler!(yank::purge))
         .open_to(Access::Admin, "Purge a version: its bytes are served no more, its number is never used again")
-        .query(&[REASON]).statuses(&[200, 410, 412]),
+        .query(&[REASON]).statuses(&[200, 410, 412]).deed("version.purge"),
     Route::get("/v1/packages/{pkg}/versions/{version}/artifact", "getArtifact", Bytes("*/*"), handler!(artifacts::artifact))
         .open_to(Access::Read, "The bytes of a version").statuses(&[200, 206, 410, 416]),
     Route::get("/v1/packages/{pkg}/versions/{version}/artifact/{filename}", "getArtifactFile", Bytes("*/*"), handler!(artifacts::artifact))
@@ -105,22 +105,22 @@ pub static ROUTES: &[Route] = &[
         .open_to(Access::Read, "One member of a package").statuses(&[200, 410]),
     Route::put("/v1/packages/{pkg}/members/{principal}", "putPackageMember", Json(schema::<Envelope<Member>>), handler!(members::put))
         .open_to(Access::Publish, "Give somebody a role in a package; for owners").body(Takes(schema::<NewMember>))
-        .statuses(&[200, 409, 410, 412]),
+        .statuses(&[200, 409, 410, 412]).deed("member.put"),
     Route::delete("/v1/packages/{pkg}/members/{principal}", "removePackageMember", Json(schema::<Envelope<Member>>), handler!(members::remove))
         .open_to(Access::Publish, "End somebody's role in a package; for owners, and for anybody's own role")
-        .statuses(&[200, 409, 410, 412]),
+        .statuses(&[200, 409, 410, 412]).deed("member.remove"),
     Route::get("/v1/namespaces", "listNamespaces", List(schema::<Envelope<Vec<Namespace>>>), handler!(namespaces::list))
         .open_to(Access::Read, "All namespaces, by name").query(&[LIMIT, CURSOR]),
     Route::post("/v1/namespaces", "claimNamespace", Json(schema::<Envelope<Namespace>>), handler!(namespaces::claim))
-        .open_to(Access::Publish, "Claim a namespace").body(Takes(schema::<NewNamespace>)).statuses(&[201, 409]),
+        .open_to(Access::Publish, "Claim a namespace").body(Takes(schema::<NewNamespace>)).statuses(&[201, 409]).deed("namespace.claim"),
     Route::get("/v1/namespaces/{ns}", "getNamespace", Json(schema::<Envelope<Namespace>>), handler!(namespaces::get))
         .open_to(Access::Read, "One namespace"),
     Route::patch("/v1/namespaces/{ns}", "updateNamespace", Json(schema::<Envelope<Namespace>>), handler!(namespaces::patch))
         .open_to(Access::Publish, "Change a namespace; for owners").body(Takes(schema::<NamespacePatch>))
-        .statuses(&[200, 412]),
+        .statuses(&[200, 412]).deed("namespace.update"),
     Route::delete("/v1/namespaces/{ns}", "deleteNamespace", Json(schema::<Envelope<Namespace>>), handler!(namespaces::delete))
         .open_to(Access::Publish, "Delete a namespace that never held a package; for owners")
-        .statuses(&[200, 409, 412]),
+        .statuses(&[200, 409, 412]).deed("namespace.delete"),
     Route::get("/v1/namespaces/{ns}/members", "listNamespaceMembers", List(schema::<Envelope<Vec<Member>>>), handler!(members::list))
         .open_to(Access::Read, "The members of a namespace; its owners alone for those without a role")
         .query(&[LIMIT, CURSOR]).statuses(&[200]),
@@ -128,10 +128,10 @@ pub static ROUTES: &[Route] = &[
         .open_to(Access::Read, "One member of a namespace").statuses(&[200]),
     Route::put("/v1/namespaces/{ns}/members/{principal}", "putNamespaceMember", Json(schema::<Envelope<Member>>), handler!(members::put))
         .open_to(Access::Publish, "Give somebody a role in a namespace; for owners").body(Takes(schema::<NewMember>))
-        .statuses(&[200, 409, 412]),
+        .statuses(&[200, 409, 412]).deed("member.put"),
     Route::delete("/v1/namespaces/{ns}/members/{principal}", "removeNamespaceMember", Json(schema::<Envelope<Member>>), handler!(members::remove))
         .open_to(Access::Publish, "End somebody's role in a namespace; for owners, and for anybody's own role")
-        .statuses(&[200, 409, 412]),
+        .statuses(&[200, 409, 412]).deed("member.remove"),
     Route::get("/v1/blobs/{sha256}", "getBlob", Bytes("application/octet-stream"), handler!(artifacts::blob))
         .open_to(Access::Read, "Bytes by digest, if a package that the caller may read refers to them")
         .statuses(&[200, 206, 416]),
@@ -142,32 +142,32 @@ pub static ROUTES: &[Route] = &[
         .open_to(Access::AnyToken, "Whose token this is, and what it may do").statuses(&[200, 404]).no_store(),
     Route::put("/v1/me/password", "changePassword", Json(schema::<Envelope<User>>), handler!(login::change_password))
         .open_to(Access::AnyToken, "Change one's own password, which ends one's other login tokens")
-        .body(Takes(schema::<PasswordChange>)).statuses(&[200, 404, 429]),
+        .body(Takes(schema::<PasswordChange>)).statuses(&[200, 404, 429]).deed("user.password"),
     Route::get("/v1/tokens", "listTokens", List(schema::<Envelope<Vec<Token>>>), handler!(tokens::list))
         .open_to(Access::AnyToken, "One's own tokens that this one covers, oldest first; everybody's for admins")
         .query(&[USER, LIMIT, CURSOR]).statuses(&[200, 403, 404]).no_store(),
     Route::post("/v1/tokens", "createToken", Json(schema::<Envelope<TokenWithSecret>>), handler!(tokens::create))
         .open_to(Access::AnyToken, "Make a token that can do no more than this one; its secret is shown once")
-        .body(Takes(schema::<NewToken>)).statuses(&[201, 404]),
+        .body(Takes(schema::<NewToken>)).statuses(&[201, 404]).deed("token.create"),
     Route::get("/v1/tokens/{token}", "getToken", Json(schema::<Envelope<Token>>), handler!(tokens::get))
         .open_to(Access::AnyToken, "One token; `current` is the one that asks").no_store(),
     Route::delete("/v1/tokens/{token}", "revokeToken", Json(schema::<Envelope<Token>>), handler!(tokens::revoke))
-        .open_to(Access::AnyToken, "Revoke a token and what it made; `current` logs out"),
+        .open_to(Access::AnyToken, "Revoke a token and what it made; `current` logs out").deed("token.revoke"),
     Route::post("/v1/tokens/{token}/rotate", "rotateToken", Json(schema::<Envelope<TokenWithSecret>>), handler!(tokens::rotate))
         .open_to(Access::AnyToken, "Give a token a new secret under its id; the old one ends after the grace")
-        .body(Takes(schema::<Rotation>)),
+        .body(Takes(schema::<Rotation>)).deed("token.rotate"),
     Route::get("/v1/users", "listUsers", List(schema::<Envelope<Vec<User>>>), handler!(users::list))
         .open_to(Access::InstanceAdmin, "All users, by name").query(&[LIMIT, CURSOR]).no_store(),
     Route::post("/v1/users", "createUser", Json(schema::<Envelope<User>>), handler!(users::create))
         .open_to(Access::InstanceAdmin, "Make a user, whose name is then taken for ever")
-        .body(Takes(schema::<NewUser>)).statuses(&[201, 409]),
+        .body(Takes(schema::<NewUser>)).statuses(&[201, 409]).deed("user.create"),
     Route::get("/v1/users/{name}", "getUser", Json(schema::<Envelope<User>>), handler!(users::get))
         .open_to(Access::InstanceAdmin, "One user").no_store(),
     Route::patch("/v1/users/{name}", "updateUser", Json(schema::<Envelope<User>>), handler!(users::patch))
         .open_to(Access::InstanceAdmin, "Change a user; disabling revokes all of the user's tokens")
-        .body(Takes(schema::<UserPatch>)).statuses(&[200, 409]),
+        .body(Takes(schema::<UserPatch>)).statuses(&[200, 409]).deed("user.update"),
     Route::delete("/v1/users/{name}", "deleteUser", Json(schema::<Envelope<User>>), handler!(users::delete))
-        .open_to(Access::InstanceAdmin, "Delete a user who owns nothing alone").statuses(&[200, 409]),
+        .open_to(Access::InstanceAdmin, "Delete a user who owns nothing alone").statuses(&[200, 409]).deed("user.delete"),
     Route::get("/v1/audit", "listAudit", List(schema::<Envelope<Vec<Audit>>>), handler!(audit::list))
         .open_to(Access::InstanceAdmin, "Who did what, from where, with which token; newest first")
         .query(&[ACTOR, ACTION, PACKAGE, SINCE, LIMIT, CURSOR]).no_store(),

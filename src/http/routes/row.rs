@@ -105,6 +105,8 @@ pub struct Route {
     pub statuses: &'static [u16],
     /// Whether it changes something: it then runs apart from its connection.
     pub mutates: bool,
+    /// What the audit calls it; empty: it leaves no entry when it is denied.
+    pub deed: &'static str,
     /// Who may keep what a read answers.
     pub cache: Cache,
     /// What runs.
@@ -150,6 +152,7 @@ impl Route {
             reply,
             statuses: &[200],
             mutates: !is_read,
+            deed: "",
             cache: if is_read { Cache::Revalidate } else { Cache::NoStore },
             run,
         }
@@ -181,6 +184,13 @@ impl Route {
     #[must_use]
     pub const fn statuses(mut self, statuses: &'static [u16]) -> Self {
         self.statuses = statuses;
+        self
+    }
+
+    /// Names it for the audit: whoever may not do it leaves an entry.
+    #[must_use]
+    pub const fn deed(mut self, action: &'static str) -> Self {
+        self.deed = action;
         self
     }
 
