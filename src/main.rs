@@ -1,3 +1,7 @@
 //! The `vix-registry` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    vix_registry::cli::run(std::env::args_os())
+}

@@ -17,6 +17,7 @@ use crate::domain::name::PackageName;
 use crate::domain::package::{Version, Visibility};
 use crate::domain::permission::Action;
 use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::version::VersionNumber;
 use crate::storage::blobs::{BlobError, BlobFile, BlobStore, Soundness, VerifyingReader};
 use crate::storage::{Cost, Decided, Metadata as _, View};
 
@@ -40,6 +41,8 @@ pub struct Download {
     pub media_type: String,
     /// Whether an anonymous caller would now get the same.
     pub public: bool,
+    /// The version's number, unless the bytes were asked for by digest.
+    pub number: Option<VersionNumber>,
     /// What a download of it counts for.
     counted: Option<(PackageName, Vec<u8>)>,
 }
@@ -152,6 +155,7 @@ impl DownloadService {
             media_type: artifact.media_type,
             public,
             counted: Some((package.clone(), version.number.precedence_key())),
+            number: Some(version.number),
             file,
         })
     }
@@ -191,6 +195,7 @@ impl DownloadService {
             filename: digest.to_hex(),
             media_type: "application/octet-stream".to_owned(),
             public: is_public && anonymous_read,
+            number: None,
             counted: None,
             file,
         })

@@ -22,7 +22,7 @@ pub async fn run(services: &Services, policy: &Policy, mut shutdown: watch::Rece
         tokio::select! {
             _ = flush.tick() => flush_counts(services).await,
             _ = expire.tick() => expire_uploads(services).await,
-            _ = shutdown.wait_for(|stopping| *stopping) => break,
+            () = async { drop(shutdown.wait_for(|stopping| *stopping).await) } => break,
         }
     }
     services.changes.end_waits();

@@ -5,6 +5,7 @@
 //! Nothing above this layer opens a file, and nothing above sees redb.
 
 pub mod blobs;
+pub mod directory;
 pub mod fs;
 pub mod keys;
 pub mod leases;

@@ -16,15 +16,27 @@ use crate::http::call::Call;
 use crate::http::conditions::{ETag, not_modified};
 use crate::http::failure::Failure;
 use crate::http::range::Span;
-use crate::http::reply::Reply;
+use crate::http::reply::{Cache, Reply};
+use crate::http::wire::versions::version_path;
 use crate::services::download::{Download, DownloadReader};
+use crate::services::versions::VersionRef;
 
 /// `GET /v1/packages/{pkg}/versions/{version}/artifact[/{filename}]`.
 pub async fn artifact(call: Call) -> Result<Reply, Failure> {
     let filename = call.params.filename.as_deref();
     let service = &call.app.services.downloads;
-    let download = service.artifact(&call.context()?, &call.package()?, call.version()?, filename).await?;
-    send(&call, download).await
+    let (package, which) = (call.package()?, call.version()?);
+    let download = service.artifact(&call.context()?, &package, which.clone(), filename).await?;
+    let real = download.number.as_ref().map(|number| version_path(&package, number));
+    let reply = send(&call, download).await?;
+    Ok(match (which, real) {
+        // An alias moves: what it stands for now is named, and asked about before each use.
+        (VersionRef::Latest, Some(path)) => {
+            let location = format!("{}{path}/artifact", call.app.base_url());
+            reply.with_cache(Cache::Revalidate).content_location(&location)
+        }
+        (VersionRef::Number(_) | VersionRef::Latest, _) => reply,
+    })
 }
 
 /// `GET /v1/blobs/{sha256}`.

@@ -1,0 +1,208 @@
+//! How a verb reaches its registry: through the admin socket of the server that runs on the directory, or by opening
+//! the directory itself. Either way it is the same API, with an admin's rights and no token.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::Request;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+
+use super::exit::{CliError, Exit};
+use super::wire_up::Registry;
+use super::{first_admin, socket};
+use crate::config::Config;
+use crate::http::body::RequestBody;
+use crate::http::connection::{ConnectionInfo, Peer};
+use crate::http::pipeline;
+use crate::storage::directory::{Create, DataDirectory, DirectoryError, RUN_FOLDER};
+
+/// How long a verb waits for a directory that another process has but does not serve: a server that starts or stops,
+/// or another verb.
+const PATIENCE: Duration = Duration::from_secs(3);
+const RETRY: Duration = Duration::from_millis(50);
+/// The largest answer that is read.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
+/// Entries asked for at once.
+const PAGE: usize = 200;
+
+/// The way to a registry.
+pub enum Transport {
+    /// A server's admin socket.
+    Socket(SendRequest<Full<Bytes>>),
+    /// A registry inside this process.
+    InProcess(Box<Registry>),
+}
+
+/// One request of a verb.
+#[derive(Debug)]
+pub struct Call {
+    method: &'static str,
+    target: String,
+    body: Option<Value>,
+}
+
+impl Call {
+    /// A request without a body; the path's places are encoded already, see [`place`].
+    pub fn new(method: &'static str, path: impl Into<String>) -> Self {
+        Self { method, target: path.into(), body: None }
+    }
+
+    /// With a JSON body.
+    #[must_use]
+    pub fn json(mut self, body: Value) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    /// With one more query parameter.
+    #[must_use]
+    pub fn query(mut self, name: &str, value: &str) -> Self {
+        let mark = if self.target.contains('?') { '&' } else { '?' };
+        self.target = format!("{}{mark}{name}={}", self.target, place(value));
+        self
+    }
+}
+
+/// A value as it stands in a path or query: everything but unreserved characters encoded. `gk/jwt` stays one place.
+pub fn place(value: &str) -> String {
+    const KEPT: &percent_encoding::AsciiSet =
+        &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    percent_encoding::utf8_percent_encode(value, KEPT).to_string()
+}
+
+impl Transport {
+    /// Finds the server that runs on the configured directory, or opens the directory.
+    ///
+    /// # Errors
+    /// As [`DataDirectory::open`]; `locked` when another process has the directory and does not serve it.
+    pub async fn open(config: &Config, create: Create) -> Result<Self, CliError> {
+        let run_folder = config.data.join(RUN_FOLDER);
+        let begun = Instant::now();
+        loop {
+            if let Some(socket) = connect(&run_folder).await? {
+                return Ok(socket);
+            }
+            match DataDirectory::open(&config.data, create) {
+                Ok(directory) => return Ok(Self::InProcess(Box::new(Registry::open(config, directory)?))),
+                Err(DirectoryError::Locked { .. }) if begun.elapsed() < PATIENCE => tokio::time::sleep(RETRY).await,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Sends a request and hands back the success envelope.
+    ///
+    /// # Errors
+    /// The registry's refusal, or that it could not be reached.
+    pub async fn call(&mut self, call: Call) -> Result<Value, CliError> {
+        let (status, envelope) = self.send(call).await?;
+        if envelope["ok"] == true { Ok(envelope) } else { Err(CliError::refused(status, envelope)) }
+    }
+
+    /// Asks for the pages of a list until there are `limit` entries or no more; the envelope is the last page's, with
+    /// all entries. Its cursor is `null` unless there is more.
+    ///
+    /// # Errors
+    /// As [`Transport::call`].
+    pub async fn list(&mut self, path: &str, query: &[(&str, &str)], limit: usize) -> Result<Value, CliError> {
+        let mut found = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let page = PAGE.min(limit.saturating_sub(found.len())).max(1);
+            let mut call = Call::new("GET", path).query("limit", &page.to_string());
+            for (name, value) in query {
+                call = call.query(name, value);
+            }
+            if let Some(cursor) = &cursor {
+                call = call.query("cursor", cursor);
+            }
+            let mut envelope = self.call(call).await?;
+            if let Some(entries) = envelope["data"].as_array_mut() {
+                found.append(entries);
+            }
+            cursor = envelope["meta"]["page"]["next_cursor"].as_str().map(str::to_owned);
+            if cursor.is_none() || found.len() >= limit {
+                envelope["data"] = Value::Array(found);
+                return Ok(envelope);
+            }
+        }
+    }
+
+    async fn send(&mut self, call: Call) -> Result<(u16, Value), CliError> {
+        let body = call.body.as_ref().map(Value::to_string).unwrap_or_default();
+        let mut request = Request::builder().method(call.method).uri(&call.target).header(HOST, "localhost");
+        if call.body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let broken = |error: &dyn std::fmt::Display| {
+            CliError::new(Exit::Failed, "transport", "the registry did not answer").why(error.to_string())
+        };
+        let (status, bytes) = match self {
+            Self::Socket(sender) => {
+                let request = request.body(Full::from(body)).map_err(|error| broken(&error))?;
+                let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
+                let status = response.status();
+                (status, Limited::new(response, ANSWER_BYTES_MAX).collect().await.map_err(|error| broken(&error))?)
+            }
+            Self::InProcess(registry) => {
+                let request = request.body(RequestBody::from_bytes(body)).map_err(|error| broken(&error))?;
+                let info = ConnectionInfo { peer: Peer::InProcess, id: 0 };
+                let response = pipeline::handle(Arc::clone(&registry.app), request, info).await;
+                let status = response.status();
+                (status, Limited::new(response, ANSWER_BYTES_MAX).collect().await.map_err(|error| broken(&error))?)
+            }
+        };
+        let envelope = serde_json::from_slice(&bytes.to_bytes()).unwrap_or(Value::Null);
+        Ok((status.as_u16(), envelope))
+    }
+
+    /// Ends the way; a registry inside this process is closed.
+    pub async fn close(self) {
+        if let Self::InProcess(registry) = self {
+            first_admin::sweep(&registry).await;
+            registry.close().await;
+        }
+    }
+}
+
+/// Connects to the socket, if a server listens there.
+async fn connect(run_folder: &Path) -> Result<Option<Transport>, CliError> {
+    let broken = |error: &io::Error| {
+        let what = format!("the admin socket in `{}` can't be used", run_folder.display());
+        CliError::io(what, error).hint("run this as the user who runs the server, or as root")
+    };
+    let stream = match socket::connect(run_folder).await {
+        Ok(stream) => stream,
+        Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied) => return Err(broken(&error)),
+        // No directory, no socket, or nobody behind it: the lock tells which it is.
+        Err(_) => return Ok(None),
+    };
+    let (sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&io::Error::other(error)))?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "the connection to the server ended");
+        }
+    });
+    Ok(Some(Transport::Socket(sender)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_a_request_cannot_become_more_than_values() {
+        assert_eq!(place("gk/jwt"), "gk%2Fjwt");
+        assert_eq!(place("1.2.0-rc.1+b"), "1.2.0-rc.1%2Bb");
+        let call = Call::new("GET", "/v1/packages").query("q", "a&b=c").query("limit", "2");
+        assert_eq!(call.target, "/v1/packages?q=a%26b%3Dc&limit=2");
+    }
+}
