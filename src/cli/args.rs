@@ -6,7 +6,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::verbs::config::ConfigVerb;
+use super::verbs::namespace::NamespaceVerb;
+use super::verbs::package::PackageVerb;
 use super::verbs::token::TokenVerb;
+use super::verbs::user::UserVerb;
 use crate::config::Sources;
 
 /// A package registry in one program and one data directory.
@@ -88,14 +92,51 @@ pub enum Verb {
     /// Make, list, revoke and rotate tokens
     #[command(subcommand)]
     Token(TokenVerb),
+    /// Make, list, change and delete users
+    #[command(subcommand)]
+    User(UserVerb),
+    /// List, show, make, change, yank and purge packages
+    #[command(subcommand)]
+    Package(PackageVerb),
+    /// List, show and make namespaces
+    #[command(subcommand)]
+    Namespace(NamespaceVerb),
+    /// Look for what is wrong with the directory, the disk and the configuration; fast, and changes nothing
+    Check,
+    /// Say how much there is, and whether it works
+    Status,
+    /// Ask a running server whether it is ready; for containers
+    Healthcheck(ServeArgs),
+    /// Show, try and begin configurations
+    #[command(subcommand)]
+    Config(ConfigVerb),
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages into a directory
+    Man {
+        /// The directory; it is made when it is missing
+        dir: PathBuf,
+    },
+    /// Print the `OpenAPI` document of this version
+    Openapi,
     /// Print the version
     Version,
 }
 
-/// How the registry is run.
+/// Where the registry listens.
 #[derive(Args, Debug)]
 pub struct ServeArgs {
     /// Where to listen; port 0 picks a free one [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<String>,
+}
+
+impl ServeArgs {
+    /// As flags of the configuration.
+    pub fn to_flags(&self) -> Vec<(String, String)> {
+        self.listen.iter().map(|listen| ("http.listen".to_owned(), listen.clone())).collect()
+    }
 }

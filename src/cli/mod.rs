@@ -70,8 +70,22 @@ fn dispatch(cli: &Cli, output: Output) -> Result<Exit, CliError> {
     let global = &cli.global;
     let shown = match &cli.verb {
         Verb::Serve(args) => return serve::serve(global, args, output),
+        Verb::Check => {
+            let (shown, exit) = verbs::check::run(global)?;
+            output.show(&shown)?;
+            return Ok(exit);
+        }
         Verb::Token(verb) => verbs::token::run(global, verb, output)?,
-        Verb::Version => verbs::version(),
+        Verb::User(verb) => verbs::user::run(global, verb, output)?,
+        Verb::Package(verb) => verbs::package::run(global, verb, output)?,
+        Verb::Namespace(verb) => verbs::namespace::run(global, verb)?,
+        Verb::Status => verbs::status::status(global)?,
+        Verb::Healthcheck(args) => verbs::status::healthcheck(global, args)?,
+        Verb::Config(verb) => verbs::config::run(global, verb, output)?,
+        Verb::Completions { shell } => verbs::about::completions(*shell),
+        Verb::Man { dir } => verbs::about::man(dir)?,
+        Verb::Openapi => verbs::about::openapi(),
+        Verb::Version => verbs::about::version(),
     };
     output.show(&shown)?;
     Ok(Exit::Ok)

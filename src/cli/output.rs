@@ -14,6 +14,9 @@ use crate::telemetry::clean_to;
 /// The most characters of one line on stderr.
 const LINE_CHARS_MAX: usize = 8192;
 
+/// The reason of the one failure that is not told.
+const STDOUT_CLOSED: &str = "stdout_closed";
+
 /// How a run says what it has to say.
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
@@ -63,6 +66,7 @@ impl Output {
     pub fn show(self, shown: &Shown) -> Result<(), CliError> {
         match shown {
             Shown::Both(_, envelope) if self.json => self.line(&envelope.to_string()),
+            Shown::Raw(text) if self.json => self.line(&json!({ "ok": true, "data": text, "meta": {} }).to_string()),
             Shown::Both(text, _) | Shown::Raw(text) => self.line(text),
         }
     }
@@ -78,7 +82,13 @@ impl Output {
         let mut out = io::stdout().lock();
         let text = text.strip_suffix('\n').unwrap_or(text);
         let written = out.write_all(format!("{text}\n").as_bytes()).and_then(|()| out.flush());
-        written.map_err(|error| CliError::io("the result could not be written to stdout", &error))
+        written.map_err(|error| {
+            if error.kind() == io::ErrorKind::BrokenPipe {
+                CliError::new(Exit::Failed, STDOUT_CLOSED, "nobody reads stdout any more")
+            } else {
+                CliError::io("the result could not be written to stdout", &error)
+            }
+        })
     }
 
     /// Says something beside the result.
@@ -86,6 +96,11 @@ impl Output {
         if !self.quiet {
             to_stderr(&format!("{}\n", clean(text)));
         }
+    }
+
+    /// Asks on stderr, also when quiet: somebody waits for it.
+    pub fn prompt(self, text: &str) {
+        to_stderr(text);
     }
 
     /// Says that something may be wrong.
@@ -98,6 +113,10 @@ impl Output {
 
     /// Says why the run fails; with `--json` on stdout too, as its one document.
     pub fn fail(self, failure: &CliError) -> Exit {
+        if failure.reason == STDOUT_CLOSED {
+            // Whoever read had enough (`| head`): that is no trouble to tell of.
+            return failure.exit;
+        }
         if self.json && self.line(&failure.to_envelope().to_string()).is_err() {
             return Exit::Failed;
         }

@@ -28,8 +28,7 @@ use crate::telemetry;
 /// # Errors
 /// When it can't start: the configuration, the directory, the port.
 pub(super) fn serve(global: &Globals, args: &ServeArgs, output: Output) -> Result<Exit, CliError> {
-    let flags = args.listen.iter().map(|listen| ("http.listen".to_owned(), listen.clone())).collect();
-    let loaded = Config::load(&global.sources(flags))?;
+    let loaded = Config::load(&global.sources(args.to_flags()))?;
     let config = loaded.config;
     let to_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let begun = telemetry::init(config.log.level, config.log.format, to_terminal);

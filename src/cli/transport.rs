@@ -29,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const RETRY: Duration = Duration::from_millis(50);
 /// The largest answer that is read.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
+/// The most entries of a list that is asked for whole.
+pub const ENTRIES_MAX: usize = 1_000_000;
 /// Entries asked for at once.
 const PAGE: usize = 200;
 
@@ -83,10 +85,9 @@ impl Transport {
     /// # Errors
     /// As [`DataDirectory::open`]; `locked` when another process has the directory and does not serve it.
     pub async fn open(config: &Config, create: Create) -> Result<Self, CliError> {
-        let run_folder = config.data.join(RUN_FOLDER);
         let begun = Instant::now();
         loop {
-            if let Some(socket) = connect(&run_folder).await? {
+            if let Some(socket) = Self::connect(config).await? {
                 return Ok(socket);
             }
             match DataDirectory::open(&config.data, create) {
@@ -95,6 +96,14 @@ impl Transport {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Connects to the server that runs on the configured directory, if one does.
+    ///
+    /// # Errors
+    /// When there is a socket that this user may not use.
+    pub async fn connect(config: &Config) -> Result<Option<Self>, CliError> {
+        connect(&config.data.join(RUN_FOLDER)).await
     }
 
     /// Sends a request and hands back the success envelope.

@@ -1,10 +1,19 @@
 //! The verbs: each one builds requests of the API and shows the answers as text; `--json` passes them through.
 
+pub mod about;
+pub mod check;
+pub mod config;
+pub mod member;
+pub mod namespace;
+pub mod package;
+pub mod password;
 pub mod span;
+pub mod status;
 pub mod table;
 pub mod token;
+pub mod user;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::args::Globals;
 use super::exit::{CliError, Exit};
@@ -14,12 +23,6 @@ use super::transport::Transport;
 use crate::config::Config;
 use crate::storage::directory::Create;
 use crate::telemetry::{self, Format, Level};
-
-/// The version of this program.
-pub fn version() -> Shown {
-    let version = env!("CARGO_PKG_VERSION");
-    Shown::data(format!("vix-registry {version}"), &json!({ "version": version }))
-}
 
 /// Finds the registry, does the verb's work with it, and closes it again.
 ///
@@ -35,9 +38,7 @@ pub fn with_registry(
     let begun = telemetry::init(Level::Warn, Format::Text, to_terminal);
     begun.map_err(|error| CliError::new(Exit::Failed, "internal", error.to_string()))?;
     process::private_files();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| CliError::io("the runtime could not be started", &error))?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let mut transport = Transport::open(&config, create).await?;
         let done = work(&mut transport).await;
         transport.close().await;
@@ -53,4 +54,17 @@ fn both(envelope: Value, text: impl FnOnce(&Value) -> String) -> Shown {
 /// A field as it is. It may be a secret, which the cells of tables mask.
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()
+}
+
+/// What verbs wait with: one thread is enough.
+fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| CliError::io("the runtime could not be started", &error))
+}
+
+/// Puts what was given into a request's body; what was not stays out of it.
+fn put<T: Into<Value>>(body: &mut Value, key: &str, given: Option<T>) {
+    if let Some(given) = given {
+        body[key] = given.into();
+    }
 }

@@ -1,0 +1,104 @@
+//! `status` and `healthcheck`: whether it works, asked as an operator and asked from outside.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::Request;
+use hyper::client::conn::http1;
+use hyper::header::HOST;
+use hyper_util::rt::TokioIo;
+use serde_json::json;
+use tokio::net::TcpStream;
+
+use super::table::lines;
+use super::{both, runtime, with_registry};
+use crate::cli::args::{Globals, ServeArgs};
+use crate::cli::exit::{CliError, Exit};
+use crate::cli::output::Shown;
+use crate::cli::transport::{Call, Transport};
+use crate::config::Config;
+use crate::storage::directory::Create;
+
+/// How long a server may take to say that it is ready.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How much there is, and what does not work.
+///
+/// # Errors
+/// As [`with_registry`].
+pub fn status(global: &Globals) -> Result<Shown, CliError> {
+    with_registry(global, Create::No, async |transport| {
+        let runs = match transport {
+            Transport::Socket(_) => "a server runs on the directory",
+            Transport::InProcess(_) => "no server runs on the directory",
+        };
+        let stats = transport.call(Call::new("GET", "/v1/admin/stats")).await?;
+        Ok(both(stats, |stats| format!("{runs}\n{}", lines(stats))))
+    })
+}
+
+/// Whether the configured server answers that it is ready.
+///
+/// # Errors
+/// When it does not.
+pub fn healthcheck(global: &Globals, args: &ServeArgs) -> Result<Shown, CliError> {
+    let config = Config::load(&global.sources(args.to_flags()))?.config;
+    let address = reachable(config.http.listen);
+    if address.port() == 0 {
+        return Err(CliError::usage("a server on port 0 listens on one that only it knows")
+            .hint("give the port that `serve` printed: --listen 127.0.0.1:PORT"));
+    }
+    let failed = |why: String| {
+        CliError::new(Exit::Failed, "unhealthy", format!("the server at {address} is not ready"))
+            .why(why)
+            .hint("see its log, and `vix-registry status`")
+    };
+    let asked = async { tokio::time::timeout(PATIENCE, ask(address)).await };
+    match runtime()?.block_on(asked) {
+        Ok(Ok(200)) => Ok(Shown::data("ready", &json!({ "status": "ready", "address": address.to_string() }))),
+        Ok(Ok(status)) => Err(failed(format!("/readyz answers {status}"))),
+        Ok(Err(why)) => Err(failed(why)),
+        Err(_elapsed) => Err(failed(format!("it did not answer within {} s", PATIENCE.as_secs()))),
+    }
+}
+
+/// Where a server that listens there is reached from its own machine.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+/// The status of `/readyz`, or why there is none.
+async fn ask(address: SocketAddr) -> Result<u16, String> {
+    let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    let request = Request::get("/readyz").header(HOST, address.to_string()).body(Empty::<Bytes>::new());
+    let request = request.map_err(|error| error.to_string())?;
+    tokio::select! {
+        response = sender.send_request(request) => Ok(response.map_err(|error| error.to_string())?.status().as_u16()),
+        ended = connection => Err(ended.map_or_else(|error| error.to_string(), |()| "it hung up".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_listens_everywhere_is_asked_on_the_loopback() {
+        for (listen, expected) in [
+            ("0.0.0.0:80", "127.0.0.1:80"),
+            ("[::]:80", "[::1]:80"),
+            ("192.0.2.1:80", "192.0.2.1:80"),
+            ("127.0.0.2:80", "127.0.0.2:80"),
+        ] {
+            assert_eq!(reachable(listen.parse().unwrap()), expected.parse().unwrap());
+        }
+    }
+}
