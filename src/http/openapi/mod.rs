@@ -4,6 +4,7 @@
 //! is committed as `docs/openapi.json`, with which a test compares it. Start at [`document`].
 
 mod bodies;
+mod forms;
 mod parameters;
 mod responses;
 
@@ -83,6 +84,9 @@ impl Schemas {
         let mut all: Vec<(String, Value)> = self.requests.take_definitions(true).into_iter().collect();
         all.extend(self.replies.take_definitions(true));
         all.sort_by(|one, other| one.0.cmp(&other.0));
+        for (name, schema) in &mut all {
+            forms::add(name, schema);
+        }
         all.into_iter().collect()
     }
 }

@@ -2,22 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
+use super::forms::{DIGEST, FILENAME, ID, NAMESPACE, PACKAGE, PRINCIPAL, TOKEN, USER, VERSION, VERSION_OR_LATEST};
 use crate::http::matching::Verb;
 use crate::http::params::ParamKind;
 use crate::http::query::{PAGE_DEFAULT, QueryKey, QueryKind};
 use crate::http::reply::Cache;
 use crate::http::routes::{BodyKind, Route};
-
-const PACKAGE: &str = "^([a-z0-9][a-z0-9-]{0,63}/)?[a-z0-9][a-z0-9._-]{0,63}$";
-const NAMESPACE: &str = "^[a-z0-9][a-z0-9-]{0,63}$";
-const USER: &str = "^[a-z0-9][a-z0-9._-]{0,63}$";
-const PRINCIPAL: &str = "^user:[a-z0-9][a-z0-9._-]{0,63}$";
-const ID: &str = "^[0-7][0-9A-HJKMNP-TV-Z]{25}$";
-const TOKEN: &str = "^(current|[0-7][0-9A-HJKMNP-TV-Z]{25})$";
-const DIGEST: &str = "^[0-9a-f]{64}$";
-const FILENAME: &str = "^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$";
-const VERSION: &str = "^[0-9]+\\.[0-9]+\\.[0-9]+(-[0-9A-Za-z.-]+)?(\\+[0-9A-Za-z.-]+)?$";
-const VERSION_OR_LATEST: &str = "^(latest|[0-9]+\\.[0-9]+\\.[0-9]+(-[0-9A-Za-z.-]+)?(\\+[0-9A-Za-z.-]+)?)$";
 
 /// The places of paths, under the names that [`of`] refers to.
 const PLACES: [ParamKind; 10] = [
