@@ -215,7 +215,7 @@ impl PublishService {
     ) -> Result<Published, ServiceError> {
         contents::check(&request, &self.stores.policy)?;
         let staged = self.ingest(&request, source).await?;
-        self.publish_staged(context, request, staged).await
+        self.publish_checked(context, request, staged).await
     }
 
     async fn ingest(&self, request: &PublishRequest, source: &mut impl ByteSource) -> Result<Staged, ServiceError> {
@@ -251,6 +251,16 @@ impl PublishService {
     /// # Errors
     /// As [`PublishService::publish`].
     pub async fn publish_staged(
+        &self,
+        context: &Context,
+        request: PublishRequest,
+        staged: Staged,
+    ) -> Result<Published, ServiceError> {
+        contents::check(&request, &self.stores.policy)?;
+        self.publish_checked(context, request, staged).await
+    }
+
+    async fn publish_checked(
         &self,
         context: &Context,
         request: PublishRequest,
@@ -332,3 +342,6 @@ fn artifact_too_large(limit: u64) -> Refusal {
     let message = format!("The artifact is larger than the {limit} bytes that this registry takes: make it smaller.");
     Refusal::field(Reason::ArtifactTooLarge, "artifact", message).with_limit(limit)
 }
+
+#[cfg(test)]
+mod tests;

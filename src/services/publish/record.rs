@@ -39,11 +39,7 @@ pub(super) fn admit_in(
     let state = name_state(view, caller, &request.package)?;
     decide_admission(caller, &request.package, &state, creation)?;
     let existing = view.version(&request.package, &request.version)?;
-    if request.must_be_new && existing.is_some() {
-        let message =
-            format!("`{}` {} exists, and the request is for a new version only.", request.package, request.version);
-        return Err(Refusal::new(Reason::AlreadyExists, message).into());
-    }
+    check_new(request, existing.as_ref())?;
     decide_number(&request.package, state.package.as_ref(), &request.version, existing.as_ref())?;
     if let (Some(existing), Some(size)) = (&existing, request.size)
         && size != existing.artifact.size
@@ -51,6 +47,16 @@ pub(super) fn admit_in(
         return Err(version_exists(&request.package, existing, "size").into());
     }
     Ok(state.package.zip(existing))
+}
+
+/// Whether the version may be there already: what `If-None-Match: *` says no to, also when it came meanwhile.
+fn check_new(request: &PublishRequest, existing: Option<&Version>) -> Result<(), Refusal> {
+    if !request.must_be_new || existing.is_none() {
+        return Ok(());
+    }
+    let message =
+        format!("`{}` {} exists, and the request is for a new version only.", request.package, request.version);
+    Err(Refusal::new(Reason::AlreadyExists, message))
 }
 
 /// Decides on what is stored in this transaction: the changes, the version as it is after them, and whether it is new.
@@ -63,6 +69,8 @@ pub(super) fn decide_in(
     let name = &plan.request.package;
     let state: NameState = name_state(view, caller, name)?;
     let existing = view.version(name, &plan.request.version)?;
+    decide_admission(caller, name, &state, plan.creation.as_ref())?;
+    check_new(&plan.request, existing.as_ref())?;
     let dependencies = match &existing {
         Some(version) => view.dependencies(name, &version.number)?,
         None => Vec::new(),
