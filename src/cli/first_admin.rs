@@ -56,15 +56,30 @@ pub(super) async fn prepare(configured: Option<&Path>, registry: &Registry) -> R
         }
         return adopt(configured, &registry.app).await;
     }
-    if is_unfilled {
+    if is_unfilled && is_wanted(&registry.app).await? {
         let issued = registry.app.services.initial.make(&context(&registry.app)?).await?;
         write_secret(&path, issued.secret.reveal())?;
         tracing::warn!(
             file = %path.display(),
             "the first admin's token is in this file: it ends after 24 hours, or when another admin token is made"
         );
+    } else if is_unfilled {
+        remove(&path);
     }
     Ok(())
+}
+
+/// Whether an empty token file is to be filled: not when somebody made users since the start that was cut off. A token
+/// that this start made before it could write it down is known to nobody, and another one takes its place.
+async fn is_wanted(app: &App) -> Result<bool, CliError> {
+    match app.services.initial.state(app.now()).await? {
+        InitialToken::Live { .. } => Ok(true),
+        InitialToken::Over => Ok(false),
+        InitialToken::Unknown => {
+            let (users, _) = app.services.users.list(&context(app)?, None, 1).await?;
+            Ok(users.is_empty())
+        }
+    }
 }
 
 async fn adopt(path: &Path, app: &App) -> Result<(), CliError> {
@@ -142,7 +157,8 @@ pub(super) fn context(app: &App) -> Result<Context, CliError> {
 fn write_secret(path: &Path, secret: &str) -> Result<(), CliError> {
     let written = OpenOptions::new().write(true).truncate(true).mode(0o600).open(path).and_then(|mut file| {
         file.write_all(format!("{secret}\n").as_bytes())?;
-        file.sync_all()
+        file.sync_all()?;
+        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
     });
     written.map_err(|error| CliError::io(format!("`{}` could not be written", path.display()), &error))
 }

@@ -61,8 +61,8 @@ fn not_parsed(error: &clap::Error, output: Output) -> Result<Exit, CliError> {
     let said = paragraphs.next().unwrap_or_default().trim_start_matches("error: ");
     let said = said.lines().map(str::trim).collect::<Vec<_>>().join(" ");
     let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: "));
-    let usage = text.lines().find_map(|line| line.strip_prefix("Usage: ")).unwrap_or("vix-registry <verb>");
-    let failure = CliError::usage(said).why(format!("it is used so: {usage}"));
+    let usage = text.lines().find_map(|line| line.strip_prefix("Usage: "));
+    let failure = CliError::usage(said).why(usage.map(|usage| format!("it is used so: {usage}")).unwrap_or_default());
     Err(failure.hint(tip.unwrap_or("`vix-registry --help` lists the verbs, and each verb has a --help of its own")))
 }
 

@@ -94,7 +94,10 @@ async fn run(
     output.line(&format!("listening on http://{address}"))?;
     tracing::info!(%address, data = %registry.directory.path().display(), "listening");
     notify(&[NotifyState::Ready]);
-    for task in [serving, upkeep, initial] {
+    serving
+        .await
+        .map_err(|error| CliError::new(Exit::Failed, "internal", "the server broke").why(error.to_string()))?;
+    for task in [upkeep, initial] {
         if let Err(error) = task.await {
             tracing::error!(%error, "a task of the server panicked");
         }
