@@ -132,7 +132,7 @@ fn digest(text: &str) -> Result<Sha256, Refusal> {
 }
 
 /// `^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$`.
-fn filename(text: &str) -> Result<String, Refusal> {
+pub(super) fn filename(text: &str) -> Result<String, Refusal> {
     let starts_well = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
     let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || b"._+-".contains(&byte);
     if starts_well && text.len() <= 128 && text.bytes().all(is_inner) {

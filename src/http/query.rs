@@ -12,7 +12,7 @@ use crate::domain::time::Timestamp;
 
 use super::cursor;
 use super::matching::decode_once;
-use super::params::Principal;
+use super::params::{Principal, filename};
 use super::wire::Warning;
 
 /// Entries of a page when `limit` is not given.
@@ -48,6 +48,8 @@ pub enum QueryKind {
         /// Most bytes.
         max: u64,
     },
+    /// The name of a file.
+    Filename,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// A version requirement.
@@ -143,6 +145,9 @@ impl Query {
             QueryKind::Limit { max } => self.limit_value(key, &text, max),
             QueryKind::Cursor => cursor::decode(&self.subject, &text).map(Value::Position),
             QueryKind::Text { max } => text_value(key, text, max),
+            QueryKind::Filename => {
+                filename(&text).map(Value::Text).map_err(|error| invalid(key, &error.message).with_limit(128))
+            }
             QueryKind::Choice(words) if words.contains(&text.as_str()) => Ok(Value::Text(text)),
             QueryKind::Choice(words) => {
                 Err(invalid(key, &format!("it is `{}`; choose one of `{}`", shown(&text), words.join("`, `"))))

@@ -160,7 +160,7 @@ impl DownloadService {
         })
     }
 
-    /// The README of a version: its text's blob.
+    /// The README of a version: its text, the digest of that, and the version's number.
     ///
     /// # Errors
     /// Those of [`DownloadService::artifact`]; `blob_not_found` when the version has none.
@@ -169,12 +169,12 @@ impl DownloadService {
         context: &Context,
         package: &PackageName,
         which: VersionRef,
-    ) -> Result<(Vec<u8>, Sha256, bool), ServiceError> {
-        let (version, public) = self.version(context, package, which).await?;
+    ) -> Result<(Vec<u8>, Sha256, VersionNumber), ServiceError> {
+        let (version, _) = self.version(context, package, which).await?;
         let digest = version.readme.ok_or_else(|| {
             Refusal::new(Reason::BlobNotFound, format!("`{package}` {} has no README.", version.number))
         })?;
-        Ok((self.stores.read_small_blob(digest).await?, digest, public))
+        Ok((self.stores.read_small_blob(digest).await?, digest, version.number))
     }
 
     /// A blob by its digest, if a package that the caller may read refers to it.

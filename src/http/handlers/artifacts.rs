@@ -10,6 +10,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Frame;
 
 use crate::domain::id::Id;
+use crate::domain::version::VersionNumber;
 use crate::http::artifact_reply::{Artifact, Plan, plan, reply};
 use crate::http::body::{ResponseBody, full};
 use crate::http::call::Call;
@@ -25,18 +26,10 @@ use crate::services::versions::VersionRef;
 pub async fn artifact(call: Call) -> Result<Reply, Failure> {
     let filename = call.params.filename.as_deref();
     let service = &call.app.services.downloads;
-    let (package, which) = (call.package()?, call.version()?);
-    let download = service.artifact(&call.context()?, &package, which.clone(), filename).await?;
-    let real = download.number.as_ref().map(|number| version_path(&package, number));
+    let download = service.artifact(&call.context()?, &call.package()?, call.version()?, filename).await?;
+    let number = download.number.clone();
     let reply = send(&call, download).await?;
-    Ok(match (which, real) {
-        // An alias moves: what it stands for now is named, and asked about before each use.
-        (VersionRef::Latest, Some(path)) => {
-            let location = format!("{}{path}/artifact", call.app.base_url());
-            reply.with_cache(Cache::Revalidate).content_location(&location)
-        }
-        (VersionRef::Number(_) | VersionRef::Latest, _) => reply,
-    })
+    named(&call, reply, number.as_ref(), "artifact")
 }
 
 /// `GET /v1/blobs/{sha256}`.
@@ -48,12 +41,25 @@ pub async fn blob(call: Call) -> Result<Reply, Failure> {
 /// `GET /v1/packages/{pkg}/versions/{version}/readme`.
 pub async fn readme(call: Call) -> Result<Reply, Failure> {
     let service = &call.app.services.downloads;
-    let (text, digest, _public) = service.readme(&call.context()?, &call.package()?, call.version()?).await?;
+    let (text, digest, number) = service.readme(&call.context()?, &call.package()?, call.version()?).await?;
     let etag = ETag::of_artifact(&digest);
     if not_modified(&call.headers, &etag) {
-        return Ok(Reply::not_modified(etag));
+        return named(&call, Reply::not_modified(etag), Some(&number), "readme");
     }
-    Ok(Reply::text(text, "text/markdown; charset=utf-8").with_etag(etag))
+    let reply = Reply::text(text, "text/markdown; charset=utf-8").with_etag(etag);
+    named(&call, reply, Some(&number), "readme")
+}
+
+/// An alias moves: what it stands for now is named, and asked about before each use.
+fn named(call: &Call, reply: Reply, number: Option<&VersionNumber>, what: &str) -> Result<Reply, Failure> {
+    match (call.version()?, number) {
+        (VersionRef::Latest, Some(number)) => {
+            let path = version_path(&call.package()?, number);
+            let location = format!("{}{path}/{what}", call.app.base_url());
+            Ok(reply.with_cache(Cache::Revalidate).content_location(&location))
+        }
+        (VersionRef::Number(_) | VersionRef::Latest, _) => Ok(reply),
+    }
 }
 
 async fn send(call: &Call, download: Download) -> Result<Reply, Failure> {

@@ -140,6 +140,7 @@ fn schema(kind: QueryKind) -> Value {
         }
         QueryKind::Cursor => json!({"type": "string", "minLength": 1}),
         QueryKind::Text { max } => json!({"type": "string", "maxLength": max}),
+        QueryKind::Filename => grammar(FILENAME),
         QueryKind::Choice(words) => json!({"type": "string", "enum": words}),
         QueryKind::Requirement => json!({"type": "string", "examples": ["^1.2", ">=1.0.0 <2.0.0", "1.x || 2.x"]}),
         QueryKind::Serial => json!({"type": "integer", "minimum": 0}),

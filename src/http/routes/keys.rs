@@ -18,7 +18,7 @@ pub(super) const VISIBILITY: QueryKey =
     key("visibility", QueryKind::Choice(&["public", "private"]), "How visible to make the package then");
 pub(super) const DRY_RUN: QueryKey = key("dry_run", QueryKind::Bool, "Check everything, store nothing");
 pub(super) const FILENAME: QueryKey =
-    key("filename", QueryKind::Text { max: 128 }, "The name under which the artifact is downloaded");
+    key("filename", QueryKind::Filename, "The name under which the artifact is downloaded");
 pub(super) const REASON: QueryKey = key("reason", QueryKind::Text { max: 512 }, "Why it is purged");
 pub(super) const PURGE: QueryKey =
     key("purge", QueryKind::Bool, "For admins: purge every version, and never use the name again");

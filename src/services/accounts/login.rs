@@ -68,11 +68,14 @@ impl LoginService {
             Some(name) => view.user_named(name),
             None => Ok(None),
         });
-        let user = found.await?.filter(|user| !user.disabled);
+        let found = found.await?;
+        // The audit keeps names of users alone: what is no user's name may be a password in the wrong place.
+        let known = found.as_ref().map(|user| user.name.clone());
+        let user = found.filter(|user| !user.disabled);
         let hash = user.as_ref().and_then(|user| user.password_hash.clone());
         let is_right = self.verify(&attempt, credentials.password, hash).await?;
         let Some(user) = user.filter(|_| is_right) else {
-            return Err(self.failed(ctx, "login", name.as_ref()).await);
+            return Err(self.failed(ctx, "login", known.as_ref()).await);
         };
         self.attempts.forgive(&attempt);
         let issued = self.issue(ctx, user, credentials.scopes).await?;
