@@ -188,6 +188,20 @@ fn bodies_that_end_early_leave_nothing() {
 }
 
 #[test]
+fn a_body_that_comes_too_slowly_is_given_up() {
+    let mut setup = Setup::default();
+    setup.connections.body_rate_bytes_per_s_min = 1 << 20;
+    setup.connections.body_rate_window_ms = 200;
+    let server = server_with(setup);
+    let mut client = server.connect();
+    let head = Ask::new("PUT", CREATE).token(&owner()).header("content-length", "1000");
+    client.write(head.head(server.address()).as_bytes());
+    client.write(b"and no more");
+    client.answer("PUT").expect("an answer").refused(408, "body_too_slow");
+    check_nothing(&server);
+}
+
+#[test]
 fn empty_artifacts_are_refused() {
     let server = server();
     server.put(CREATE, &owner(), "").refused(400, "empty_artifact");

@@ -18,6 +18,8 @@ const VERSIONS: usize = 622;
 
 fn entries() -> Vec<Value> {
     let Some(folder) = std::env::var_os("VIX_INDEX_DIR").map(PathBuf::from) else {
+        let ci = std::env::var("CI").is_ok_and(|value| value == "true");
+        assert!(!ci, "VIX_INDEX_DIR names no folder of index entries, and CI needs them");
         eprintln!("vix_index: VIX_INDEX_DIR is not set: three made-up entries instead of the real index");
         return (1..=3).map(made_up).collect();
     };
