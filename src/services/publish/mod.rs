@@ -30,7 +30,7 @@ use crate::domain::publish::{Bytes as PublishBytes, decide_admission, differing_
 use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::version::VersionNumber;
 use crate::storage::blobs::{BlobStore, IngestHandle, Soundness, Staged};
-use crate::storage::{Cost, Decided, Metadata as _, View};
+use crate::storage::{ChangeError, Cost, Decided, Metadata as _, StoreError, View};
 
 /// How many archives are looked into at once.
 const INSPECTIONS_MAX: usize = 2;
@@ -289,8 +289,13 @@ impl PublishService {
         let lease = self.stores.leases.take(digests);
         self.stores.blobs.blocking(move |blobs| keep_all(blobs, staged, &texts)).await?;
         let recorded = self.record(context, Arc::clone(&plan)).await;
-        if recorded.is_err() {
-            self.stores.drop_unreferred(lease).await;
+        match &recorded {
+            // A repetition may bring texts of the archive that the stored version does not have.
+            Ok((_, false)) | Err(ChangeError::Refused(_) | ChangeError::Store(StoreError::Busy)) => {
+                self.stores.drop_unreferred(lease).await;
+            }
+            // Whether a write that failed on the disk was kept shows at the next start alone: then it needs its bytes.
+            Ok((_, true)) | Err(ChangeError::Store(_)) => drop(lease),
         }
         let (detail, created) = recorded?;
         Ok(Published { detail, created, dry_run: false, warnings })
@@ -322,7 +327,7 @@ impl PublishService {
         Ok(self.stores.metadata.read(Cost::Point, load).await??)
     }
 
-    async fn record(&self, context: &Context, plan: Arc<Plan>) -> Result<(VersionDetail, bool), ServiceError> {
+    async fn record(&self, context: &Context, plan: Arc<Plan>) -> Result<(VersionDetail, bool), ChangeError> {
         let context = context.clone();
         let decide = move |view: &View<'_>, moment: crate::storage::Moment| {
             let caller = recheck(view, &context.caller, moment.now)?;
@@ -334,7 +339,7 @@ impl PublishService {
             }
             Ok(Decided { changes, answer })
         };
-        Ok(self.stores.metadata.change(decide).await?)
+        self.stores.metadata.change(decide).await
     }
 }
 

@@ -1,11 +1,22 @@
 //! What a publish refuses, whichever way its bytes came and whatever happened since it was admitted.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
+use crate::domain::caller::Caller;
+use crate::domain::id::Id;
 use crate::domain::package::{Dependency, Description};
+use crate::domain::time::Timestamp;
 use crate::domain::token::Scope;
 use crate::domain::upload::{ContentRange, NewUpload, Part};
+use crate::services::Policy;
 use crate::services::fixture_tests::{Body, Registry, needs, refused, request};
 use crate::services::uploads::ArtifactName;
+use crate::storage::Moment;
+use crate::storage::fs::RealFs;
+use crate::storage::leases::Leases;
+use crate::storage::redb::{BatchSink, Options, RedbMetadata};
+use crate::storage::tables::RowOp;
 
 const BYTES: &[u8] = b"some bytes";
 
@@ -60,4 +71,65 @@ async fn a_version_that_came_while_the_body_was_read_is_not_new() {
     assert!(first.created);
     let second = publish.publish(&context, only_new, &mut Body::of(BYTES)).await;
     assert_eq!(refused(second).reason, Reason::AlreadyExists);
+}
+
+#[tokio::test]
+async fn a_repetition_leaves_no_bytes_that_nothing_refers_to() {
+    let registry = Registry::new();
+    let pia = registry.user("pia", Scope::Publish, "*").await;
+    let (context, publish) = (registry.context(&pia), &registry.services.publish);
+    let archive = archive_with_readme(b"of the archive");
+    let given = PublishRequest { readme: Some("given".to_owned()), ..request("gk/a", "1.0.0") };
+    assert!(publish.publish(&context, given, &mut Body::of(&archive)).await.unwrap().created);
+    let again = publish.publish(&context, request("gk/a", "1.0.0"), &mut Body::of(&archive)).await.unwrap();
+    assert!(!again.created);
+    assert!(registry.blob_path(&Sha256::of(&archive)).exists());
+    assert!(registry.blob_path(&Sha256::of(b"given")).exists());
+    assert!(!registry.blob_path(&Sha256::of(b"of the archive")).exists());
+}
+
+fn archive_with_readme(text: &[u8]) -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(text.len() as u64);
+    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+    tar.append_data(&mut header, "README.md", text).unwrap();
+    tar.into_inner().unwrap().finish().unwrap()
+}
+
+/// Takes batches until it is told to fail, like a disk.
+struct Disk(Arc<AtomicBool>);
+
+impl BatchSink for Disk {
+    fn append(&mut self, _batch: &[RowOp]) -> Result<(), StoreError> {
+        if self.0.load(Ordering::Relaxed) { Err(StoreError::backend("appending", "the disk failed")) } else { Ok(()) }
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_failed_on_the_disk_keeps_its_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let broken = Arc::new(AtomicBool::new(false));
+    let clock = Box::new(|| Moment { now: Timestamp(1_700_000_000_000), tick: 0 });
+    let sink = Box::new(Disk(Arc::clone(&broken)));
+    let options = Options { cache_bytes: 1 << 20, queue_length: 4, sink, clock };
+    let stores = Stores {
+        metadata: Arc::new(RedbMetadata::open(directory.path(), options).unwrap()),
+        blobs: BlobStore::open(directory.path(), Arc::new(RealFs)).unwrap(),
+        leases: Leases::default(),
+        policy: Arc::new(Policy { free_bytes_min: 0, ..Policy::default() }),
+    };
+    let context = Context {
+        caller: Caller::Local { uid: 0 },
+        now: Timestamp(1_700_000_000_000),
+        ip: None,
+        request_id: "test".to_owned(),
+        audit_id: Id(1),
+    };
+    let publish = PublishService::new(stores.clone());
+    broken.store(true, Ordering::Relaxed);
+    let failed = publish.publish(&context, request("gk/a", "1.0.0"), &mut Body::of(BYTES)).await;
+    assert!(matches!(failed, Err(ServiceError::Internal { .. })), "{failed:?}");
+    assert!(stores.blobs.open_blob(&Sha256::of(BYTES)).is_ok());
+    broken.store(false, Ordering::Relaxed);
+    assert!(publish.publish(&context, request("gk/a", "1.0.0"), &mut Body::of(BYTES)).await.unwrap().created);
 }
