@@ -121,7 +121,8 @@ impl Writer {
     fn settle(&mut self, mut batch: Vec<Box<dyn Job>>) {
         match self.commit(&mut batch) {
             Ok(()) => batch.into_iter().for_each(Job::answer),
-            Err(error) if batch.len() == 1 => {
+            // After a commit that failed no member could do better alone: each is told why.
+            Err(error) if batch.len() == 1 || self.failed.load(Ordering::Relaxed) => {
                 tracing::error!(error = %chain(&error), "a change failed; nothing of it was kept");
                 for job in batch {
                     job.fail(copy_of(&error));
@@ -209,5 +210,53 @@ fn copy_of(error: &StoreError) -> StoreError {
         StoreError::Corrupt { table, what } => StoreError::Corrupt { table, what: what.clone() },
         StoreError::Panicked(what) => StoreError::Panicked(what.clone()),
         StoreError::Backend { op, source } => StoreError::backend(op, source.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::change::{Change, Setting};
+    use crate::domain::time::Timestamp;
+
+    /// Fails like a commit: nothing is written any more afterwards.
+    struct FullDisk(Arc<AtomicBool>);
+
+    impl BatchSink for FullDisk {
+        fn append(&mut self, _batch: &[RowOp]) -> Result<(), StoreError> {
+            self.0.store(true, Ordering::Relaxed);
+            Err(StoreError::Full { free_bytes: 0 })
+        }
+    }
+
+    #[test]
+    fn every_member_of_a_batch_is_told_why_its_commit_failed() {
+        let directory = tempfile::tempdir().unwrap();
+        let moment = Moment { now: Timestamp(1_700_000_000_000), tick: 0 };
+        super::super::create(directory.path(), moment).unwrap();
+        let database = super::super::open_database(&directory.path().join(super::super::METADATA_FILE), 1 << 20);
+        let failed = Arc::new(AtomicBool::new(false));
+        let mut writer = Writer {
+            database: Arc::new(database.unwrap()),
+            queue: mpsc::channel(1).1,
+            moment: Box::new(move || moment),
+            sink: Box::new(FullDisk(Arc::clone(&failed))),
+            failed,
+            appended: watch::channel(0).0,
+        };
+        let decide = |_: &View<'_>, _: Moment| {
+            let change = Change::PutSetting { key: Setting::InitialAdminToken, value: Some(vec![0; 16]) };
+            Ok(Decided { changes: vec![change], answer: () })
+        };
+        let job = || {
+            let (reply, answer) = oneshot::channel();
+            (Box::new(Pending { decide, decided: None, reply }) as Box<dyn Job>, answer)
+        };
+        let (jobs, answers): (Vec<_>, Vec<_>) = [job(), job(), job()].into_iter().unzip();
+        writer.settle(jobs);
+        for answer in answers {
+            let told = answer.blocking_recv().unwrap();
+            assert!(matches!(told, Err(ChangeError::Store(StoreError::Full { .. }))), "{told:?}");
+        }
     }
 }
