@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::header::{ALLOW, CONNECTION, HeaderValue, RANGE, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_LOCATION, HeaderValue, LINK, LOCATION, RANGE, X_CONTENT_TYPE_OPTIONS};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 
@@ -139,7 +139,24 @@ async fn answer(
         request_id: &meta.request_id,
         cache: route.cache,
     };
-    Ok(respond(reply, &asked))
+    let mut response = respond(reply, &asked);
+    absolute(response.headers_mut(), app.base_url());
+    Ok(response)
+}
+
+/// Puts `public_url`, where it is set, before the addresses in headers that are paths so far.
+fn absolute(headers: &mut HeaderMap, base: &str) {
+    for (name, opening) in [(LOCATION, ""), (CONTENT_LOCATION, ""), (LINK, "<")] {
+        let Some(path) = headers.get(&name).and_then(|value| value.to_str().ok()?.strip_prefix(opening)) else {
+            continue;
+        };
+        if base.is_empty() || !path.starts_with('/') {
+            continue;
+        }
+        if let Ok(address) = HeaderValue::from_str(&format!("{opening}{base}{path}")) {
+            headers.insert(name, address);
+        }
+    }
 }
 
 /// Runs the handler: a write in a task of its own, which a client that hangs up can't cut and a drain waits for; a
@@ -210,6 +227,19 @@ fn finish_headers(headers: &mut HeaderMap, id: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_in_headers_begin_with_the_public_url_once() {
+        let check = |name: hyper::header::HeaderName, path: &'static str, base: &str, expected: &str| {
+            let mut headers = HeaderMap::from_iter([(name.clone(), HeaderValue::from_static(path))]);
+            absolute(&mut headers, base);
+            assert_eq!(headers.get(name).and_then(|value| value.to_str().ok()), Some(expected));
+        };
+        check(LOCATION, "/v1/users/pia", "https://r.example", "https://r.example/v1/users/pia");
+        check(LOCATION, "https://r.example/v1/a", "https://r.example", "https://r.example/v1/a");
+        check(LINK, "</v1/a?b>; rel=\"next\"", "https://r.example", "<https://r.example/v1/a?b>; rel=\"next\"");
+        check(LOCATION, "/v1/users/pia", "", "/v1/users/pia");
+    }
 
     #[tokio::test]
     async fn a_panic_is_one_failed_request() {

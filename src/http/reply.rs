@@ -21,6 +21,11 @@ pub enum Cache {
     NoStore,
     /// `no-cache` with a strong `ETag`: kept, but asked about before each use.
     Revalidate,
+    /// Kept, but asked about before each use: bytes under a name that moves (`latest`).
+    Alias {
+        /// Whether shared caches may keep it.
+        public: bool,
+    },
     /// Kept for ever: bytes that never change. `public` exactly where an anonymous caller would get them too.
     Immutable {
         /// Whether shared caches may keep it.
@@ -34,6 +39,8 @@ impl Cache {
         HeaderValue::from_static(match self {
             Self::NoStore => "no-store",
             Self::Revalidate => "no-cache",
+            Self::Alias { public: true } => "public, no-cache",
+            Self::Alias { public: false } => "private, no-cache",
             Self::Immutable { public: true } => "public, max-age=31536000, immutable",
             Self::Immutable { public: false } => "private, max-age=31536000, immutable",
         })

@@ -22,7 +22,7 @@ use crate::storage::blobs::{BlobError, BlobFile, BlobStore, Soundness, Verifying
 use crate::storage::{Cost, Decided, Metadata as _, View};
 
 /// Bytes of one piece of an answer.
-const PIECE_BYTES: u64 = 256 * 1024;
+pub const PIECE_BYTES: u64 = 256 * 1024;
 /// How many versions' downloads are added up between two flushes; beyond that, downloads go uncounted until the next.
 const COUNTED_MAX: usize = 65_536;
 

@@ -19,7 +19,7 @@ use crate::http::failure::Failure;
 use crate::http::range::Span;
 use crate::http::reply::{Cache, Reply};
 use crate::http::wire::versions::version_path;
-use crate::services::download::{Download, DownloadReader};
+use crate::services::download::{Download, DownloadReader, PIECE_BYTES};
 use crate::services::versions::VersionRef;
 
 /// `GET /v1/packages/{pkg}/versions/{version}/artifact[/{filename}]`.
@@ -27,8 +27,10 @@ pub async fn artifact(call: Call) -> Result<Reply, Failure> {
     let filename = call.params.filename.as_deref();
     let service = &call.app.services.downloads;
     let download = service.artifact(&call.context()?, &call.package()?, call.version()?, filename).await?;
-    let number = download.number.clone();
+    let (number, public) = (download.number.clone(), download.public);
     let reply = send(&call, download).await?;
+    let is_alias = call.version()? == VersionRef::Latest;
+    let reply = if is_alias { reply.with_cache(Cache::Alias { public }) } else { reply };
     named(&call, reply, number.as_ref(), "artifact")
 }
 
@@ -56,7 +58,7 @@ fn named(call: &Call, reply: Reply, number: Option<&VersionNumber>, what: &str) 
         (VersionRef::Latest, Some(number)) => {
             let path = version_path(&call.package()?, number);
             let location = format!("{}{path}/{what}", call.app.base_url());
-            Ok(reply.with_cache(Cache::Revalidate).content_location(&location))
+            Ok(reply.content_location(&location))
         }
         (VersionRef::Number(_) | VersionRef::Latest, _) => Ok(reply),
     }
@@ -90,7 +92,13 @@ async fn body_of(planned: &Plan, download: &Download) -> Result<ResponseBody, Fa
     let part = |span: &Span| Piece::Read(download.part(span.first, span.length()));
     match planned {
         Plan::NotModified => {}
-        Plan::Whole => pieces.push_back(Piece::Read(download.whole())),
+        Plan::Whole => {
+            // What fits into one piece is checked before the first byte, so that damage is a 500 and no cut.
+            if download.size <= PIECE_BYTES {
+                download.check().await?;
+            }
+            pieces.push_back(Piece::Read(download.whole()));
+        }
         Plan::One(span) => {
             download.check().await?;
             pieces.push_back(part(span));
