@@ -242,6 +242,12 @@ fn the_audit_tells_who_did_what_and_what_was_refused() {
     assert!(of("actor=user:publisher").iter().all(|row| row["actor"] == "user:publisher"));
     assert!(!of("package=gk/jwt&action=version.publish").is_empty());
     assert!(of("package=gk/nothing").is_empty());
+    let path = format!("/v1/packages/{PUBLIC}/versions/3.0.0");
+    server.put(&path, &Persona::Reader.token(), "three").expect(403);
+    let denied = of("actor=user:reader");
+    let denied = denied.first().expect("what was tried and refused");
+    assert_eq!((&denied["action"], &denied["outcome"]), (&json!("version.publish"), &json!("denied")));
+    assert_eq!((&denied["package"], &denied["version"]), (&json!(PUBLIC), &json!("3.0.0")));
     assert!(of("since=2999-01-01T00:00:00Z").is_empty());
 }
 
