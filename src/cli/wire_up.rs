@@ -30,11 +30,7 @@ impl Registry {
     /// # Errors
     /// When the data can't be opened.
     pub fn open(config: &Config, directory: DataDirectory) -> Result<Self, CliError> {
-        let options = StoreOptions {
-            cache_bytes: usize::try_from(config.storage.cache_bytes).unwrap_or(usize::MAX),
-            queue_length: config.storage.queue,
-        };
-        let metadata = Arc::new(directory.open_metadata(options)?);
+        let metadata = Arc::new(directory.open_metadata(store_options(config))?);
         let blobs = directory.open_blobs()?;
         let policy = Arc::new(policy(config));
         let stores = Stores { metadata, blobs, leases: Leases::default(), policy: Arc::clone(&policy) };
@@ -71,6 +67,13 @@ fn claims(config: &Config) -> ClaimPolicy {
 
 fn json_depth(config: &Config) -> u32 {
     u32::try_from(config.limits.json_depth).unwrap_or(u32::MAX)
+}
+
+fn store_options(config: &Config) -> StoreOptions {
+    StoreOptions {
+        cache_bytes: usize::try_from(config.storage.cache_bytes).unwrap_or(usize::MAX),
+        queue_length: config.storage.queue,
+    }
 }
 
 fn policy(config: &Config) -> Policy {
@@ -143,5 +146,19 @@ pub(super) fn connection_limits(config: &Config) -> ConnectionLimits {
         http2_header_list_bytes_max: u32::try_from(config.limits.header_bytes).unwrap_or(u32::MAX),
         shutdown_timeout_ms: ms(http.shutdown_timeout),
         ..defaults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the store does with its memory can't be seen from outside; the other keys are seen in `tests/settings`.
+    #[test]
+    fn the_store_is_given_its_memory_and_its_queue() {
+        let mut config = Config::defaults();
+        (config.storage.cache_bytes, config.storage.queue) = (3 << 20, 7);
+        let options = store_options(&config);
+        assert_eq!((options.cache_bytes, options.queue_length), (3 << 20, 7));
     }
 }

@@ -1,0 +1,82 @@
+//! `storage.*` and `downloads.*`.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::registry::{Check, Registry, see_each};
+use crate::support::{Ask, Client};
+
+pub(crate) const STORES: &[Check] = &[
+    Check { key: "storage.queue", value: "1", see: queue },
+    Check { key: "storage.cache_bytes", value: "3 MiB", see: cache_bytes },
+    Check { key: "downloads.flush_interval", value: "10 ms", see: flush_interval },
+];
+
+pub(crate) const FULL: &[Check] = &[Check { key: "storage.free_bytes_min", value: "1 TiB", see: free_bytes_min }];
+
+#[test]
+fn the_store_is_set_up_as_told() {
+    see_each(STORES);
+}
+
+#[test]
+fn a_disk_with_less_room_than_is_to_be_kept_takes_nothing() {
+    see_each(FULL);
+}
+
+/// Many writes at once find no place in a queue of one; the default has room for all.
+fn queue(registry: &mut Registry) {
+    let mut clients: Vec<Client> = (0..32).map(|_| registry.connect()).collect();
+    for round in 0..50 {
+        let asks = (0..clients.len()).map(|at| {
+            let body = json!({"name": format!("p{round}x{at}")});
+            Ask::json("POST", "/v1/packages", &body).token(&registry.pia)
+        });
+        for (client, ask) in clients.iter_mut().zip(asks) {
+            let mut bytes = ask.head(client.address()).into_bytes();
+            bytes.extend(ask.body.unwrap_or_default());
+            client.write(&bytes);
+        }
+        let answers = clients.iter_mut().map(|client| client.answer("POST").expect("an answer"));
+        let reasons: Vec<(u16, String)> = answers.map(|answer| (answer.status, answer.reason())).collect();
+        let overloaded = (503, "overloaded".to_owned());
+        assert!(reasons.iter().all(|one| one.0 == 201 || *one == overloaded), "{reasons:?}");
+        if reasons.contains(&overloaded) {
+            return;
+        }
+    }
+    panic!("a queue of one took all writes");
+}
+
+/// How much memory the database takes can't be seen in what it answers; that the value is handed on to it is a unit
+/// test of `cli::wire_up`.
+fn cache_bytes(registry: &mut Registry) {
+    let shown = registry.ok(&["config", "show"]);
+    let line = shown.lines().find(|line| line.contains("cache_bytes")).unwrap_or_else(|| panic!("{shown}"));
+    assert!(line.contains("3 MiB") && line.contains("VIX_REGISTRY_STORAGE_CACHE_BYTES"), "{line}");
+}
+
+fn flush_interval(registry: &mut Registry) {
+    let began = Instant::now();
+    // The queue of this server has one place, which its own flushes take now and then.
+    while registry.put("counted", "1.0.0", "bytes").reason() == "overloaded" {
+        assert!(began.elapsed() < Duration::from_secs(30), "the queue is never free");
+    }
+    registry.get("/v1/packages/counted/versions/1.0.0/artifact").expect(200);
+    let mut client = registry.connect();
+    let ask = Ask::get("/v1/packages/counted/versions/1.0.0").token(&registry.pia);
+    while client.ask(&ask).expect(200).data()["downloads"] != 1 {
+        assert!(began.elapsed() < Duration::from_secs(30), "the download is not written down");
+    }
+}
+
+fn free_bytes_min(registry: &mut Registry) {
+    let stats = registry.ask(&Ask::get("/v1/admin/stats").token(&registry.admin)).expect(200).data();
+    let free = stats["disk_free_bytes"].as_u64().expect("a number");
+    if free >= 1 << 40 {
+        eprintln!("not seen: this disk has more room than `storage.free_bytes_min` can keep");
+        return;
+    }
+    registry.put("gk/jwt", "1.0.0", "bytes").refused(507, "storage_full");
+}
