@@ -85,7 +85,7 @@ impl Default for Policy {
             login_ttl_ms: 12 * HOUR_MS,
             login_concurrency: 2,
             login_failures_max: 10,
-            login_window_ms: 300_000,
+            login_window_ms: 60_000,
         }
     }
 }
