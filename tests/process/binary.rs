@@ -75,5 +75,7 @@ fn command(directory: &Path) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("VIX_REGISTRY")) {
         command.env_remove(name);
     }
+    // The campaign of large artifacts goes beyond the usual limit.
+    command.env("VIX_REGISTRY_LIMITS_ARTIFACT_BYTES", "4 GiB");
     command
 }
