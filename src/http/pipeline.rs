@@ -26,12 +26,13 @@ use super::cors;
 use super::denied::Denied;
 use super::failure::{Failure, allow};
 use super::guards;
+use super::json_body;
 use super::matching::{Found, Verb};
 use super::params::Params;
 use super::query::Query;
 use super::reply::Reply;
 use super::respond::{Asked, respond};
-use super::routes::{ROUTES, Route, matcher};
+use super::routes::{BodyKind, ROUTES, Route, matcher};
 use super::trace::{X_REQUEST_ID, request_id, trace_id};
 use crate::domain::refusal::Reason;
 
@@ -160,8 +161,8 @@ fn absolute(headers: &mut HeaderMap, base: &str) {
 }
 
 /// Runs the handler: a write in a task of its own, which a client that hangs up can't cut and a drain waits for; a
-/// read under its deadline.
-async fn run(app: &Arc<App>, route: &'static Route, call: Call) -> Result<Reply, Failure> {
+/// read under its deadline, which begins once its body is here (the body has its own rate to keep).
+async fn run(app: &Arc<App>, route: &'static Route, mut call: Call) -> Result<Reply, Failure> {
     if route.mutates {
         let running = app.tracker.begin();
         let task = tokio::spawn(async move {
@@ -170,6 +171,10 @@ async fn run(app: &Arc<App>, route: &'static Route, call: Call) -> Result<Reply,
             ended
         });
         return task.await.unwrap_or_else(|error| Err(Failure::internal("running a write", error)));
+    }
+    if matches!(route.body, BodyKind::Json(_)) {
+        let bytes = json_body::read(&call.headers, &mut call.body, app.limits.json).await?;
+        call.body = RequestBody::from_bytes(bytes);
     }
     let wait = Duration::from_secs(call.query.number("wait").unwrap_or(0));
     let deadline = app.limits.request_timeout.saturating_add(wait);

@@ -1,9 +1,14 @@
 //! Finding packages: lists, search, closures, dependents and the change feed (API.md sections 3 and 8).
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use vix_registry::http::app::HttpLimits;
 
 use crate::support::personas::{HIDDEN, PUBLIC, people, world};
-use crate::support::{Answer, Ask, Persona, Server};
+use crate::support::{Answer, Ask, Persona, Server, Setup};
 
 fn publish(server: &Server, package: &str, version: &str, dependencies: &[(&str, &str)]) {
     let dependencies: Vec<Value> = dependencies.iter().map(|(name, req)| json!({"name": name, "req": req})).collect();
@@ -185,4 +190,27 @@ fn the_service_tells_what_it_can_do() {
     assert_eq!(stats["blobs"], 3);
     let ready = server.get("/readyz?verbose", "").expect(200).data();
     assert_eq!(ready["status"], "ready", "{ready}");
+}
+
+#[test]
+fn a_body_that_takes_its_time_is_not_charged_to_the_answer() {
+    let limits = HttpLimits { request_timeout: Duration::from_millis(50), ..HttpLimits::default() };
+    let server = Server::with(Setup { limits, ..Setup::default() });
+    let mut stream = TcpStream::connect(server.address()).expect("the server accepts");
+    let body = br#"{"roots":{"gk/nothing":"*"}}"#;
+    let head = format!(
+        "POST /v1/resolve HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).expect("the server takes it");
+    stream.write_all(&body[..9]).expect("the server takes it");
+    // Six times the deadline, in which no answer may come.
+    stream.set_read_timeout(Some(Duration::from_millis(300))).expect("a timeout");
+    let early = stream.read(&mut [0; 64]);
+    assert!(early.is_err(), "answered before the body was there: {early:?}");
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
+    stream.write_all(&body[9..]).expect("the server takes it");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 409") && answer.contains("unresolvable"), "{answer}");
 }
