@@ -7,6 +7,7 @@
 pub mod blobs;
 pub mod directory;
 pub mod fs;
+pub mod journal;
 pub mod keys;
 pub mod leases;
 pub mod redb;
