@@ -6,6 +6,7 @@
 
 pub mod blobs;
 pub mod directory;
+pub mod disk;
 pub mod fs;
 pub mod journal;
 pub mod keys;
@@ -16,6 +17,8 @@ pub mod redb;
 pub mod rows;
 pub mod scans;
 pub mod tables;
+#[cfg(test)]
+mod tests;
 pub mod view;
 
 use std::future::Future;
