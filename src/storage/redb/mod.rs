@@ -2,6 +2,7 @@
 
 mod apply;
 pub mod backend;
+pub mod build;
 pub mod replay;
 pub mod seq;
 mod staging;
