@@ -3,6 +3,7 @@
 mod apply;
 pub mod backend;
 pub mod build;
+pub mod gate;
 pub mod replay;
 pub mod seq;
 mod staging;
