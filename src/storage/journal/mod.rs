@@ -9,6 +9,7 @@
 pub mod facts;
 pub mod header;
 pub mod name;
+pub mod plan;
 
 /// The folder of logs and snapshots within the data directory.
 pub const JOURNAL_FOLDER: &str = "journal";
