@@ -10,6 +10,7 @@ pub mod fs;
 pub mod journal;
 pub mod keys;
 pub mod leases;
+pub mod progress;
 pub mod redb;
 pub mod rows;
 pub mod scans;
