@@ -12,6 +12,7 @@ pub mod keys;
 pub mod leases;
 pub mod progress;
 pub mod redb;
+pub mod reports;
 pub mod rows;
 pub mod scans;
 pub mod tables;
