@@ -8,6 +8,7 @@ pub mod exit;
 mod first_admin;
 pub mod output;
 mod process;
+pub mod progress;
 mod serve;
 mod socket;
 pub mod transport;
