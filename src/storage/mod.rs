@@ -14,6 +14,7 @@ pub mod progress;
 pub mod redb;
 pub mod rows;
 pub mod scans;
+pub mod scrub;
 pub mod tables;
 pub mod view;
 
