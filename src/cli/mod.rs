@@ -6,6 +6,7 @@
 pub mod args;
 pub mod exit;
 mod first_admin;
+mod opening;
 pub mod output;
 mod process;
 mod serve;

@@ -180,6 +180,12 @@ pub struct Storage {
     pub queue: usize,
     /// Free bytes on the data directory's file system below which publishing stops.
     pub free_bytes_min: u64,
+    /// How long what was superseded or dropped is kept, in time that a server ran.
+    pub retention: Duration,
+    /// The least bytes of a log before a new one is begun.
+    pub rotate_bytes: u64,
+    /// Bytes of the journal above which the retention is cut short.
+    pub journal_bytes_max: u64,
 }
 
 /// Download counts.

@@ -44,9 +44,11 @@ pub static ROUTES: &[Route] = &[
         .query(&[VERBOSE])
         .statuses(&[200, 503]).no_store(),
     Route::get("/v1", "getService", Json(schema::<Envelope<Service>>), handler!(operations::service))
-        .open_to(Access::Open, "What this registry is, can do and limits"),
+        .open_to(Access::Open, "What this registry is, can do and limits")
+        .statuses(&[200, 503]),
     Route::get("/openapi.json", "getOpenApi", Bytes("application/json"), handler!(operations::openapi))
-        .open_to(Access::Open, "This document: every endpoint of the registry, as OpenAPI 3.1"),
+        .open_to(Access::Open, "This document: every endpoint of the registry, as OpenAPI 3.1")
+        .statuses(&[200, 503]),
     Route::get("/v1/packages", "listPackages", List(schema::<Envelope<Vec<Package>>>), handler!(discovery::packages))
         .open_to(Access::Read, "List and search packages, of those that the caller may read")
         .query(&[Q, NAMESPACE, OWNER, KEYWORD, SORT, LIMIT, CURSOR]),
