@@ -12,6 +12,7 @@ pub mod facts;
 pub mod frame;
 pub mod header;
 pub mod name;
+pub mod plan;
 pub mod read;
 pub mod retired;
 mod scan;
