@@ -5,10 +5,12 @@
 //! Memory is bounded whatever the size of the registry: rows are streamed, and look-ups go to the index.
 
 pub mod blobs;
+pub mod compare;
 pub mod findings;
 #[cfg(test)]
 pub(crate) mod memory;
 pub mod meter;
+pub mod replica;
 pub mod rows;
 
 use std::io;
@@ -16,6 +18,7 @@ use std::path::PathBuf;
 
 pub use self::findings::{FINDINGS_MAX, Finding, Findings};
 use super::StoreError;
+use super::journal::JournalError;
 use super::progress::Cancelled;
 
 /// Why a verification could not go on. What is wrong with the data is no error but a [`Finding`].
@@ -27,6 +30,9 @@ pub enum ScrubError {
     /// The rows could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The journal could not be read, or is damaged where it is needed.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// The disk failed.
     #[error("`{}`: could not {op}", .path.display())]
     Io {

@@ -183,7 +183,7 @@ impl RowCheck<'_> {
 }
 
 /// A key for people: a name as it is, what follows it and other bytes in hexadecimal.
-fn shown(key: &[u8]) -> String {
+pub(super) fn shown(key: &[u8]) -> String {
     let cut = key.get(..KEY_SHOWN_BYTES_MAX).unwrap_or(key);
     let name = cut.split(|byte| *byte == 0).next().unwrap_or_default();
     let is_text = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
