@@ -6,7 +6,10 @@
 #![expect(clippy::print_stderr, reason = "seeds and measurements are told")]
 
 mod blobs;
+mod faults;
 mod index;
+mod power;
 mod random;
+mod registry;
 mod rules;
 mod sim;

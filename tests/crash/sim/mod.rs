@@ -263,7 +263,7 @@ impl Fs for Disk {
     fn create_unnamed(&self, dir: &Path) -> io::Result<File> {
         let mut state = self.on_path(Call::CreateUnnamed, dir)?;
         let file = RealFs.create_unnamed(dir)?;
-        let (node, birth) = state.new_node(file.metadata()?.ino(), &(ROOT, OsString::new()));
+        let (node, birth) = state.new_node(file.metadata()?.ino(), &(ROOT, OsString::from(self.named(dir) + "/")));
         state.record(node, Event::File { node, birth, at: None });
         Ok(file)
     }
@@ -383,6 +383,7 @@ impl Fs for Disk {
         state.taken(to, &done);
         done?;
         let (node, place) = (state.node_of(inode(to)), state.place(to));
+        state.nodes.get_mut(&node).expect("a node").name = self.named(to);
         state.record(node, Event::Link { node, to: place });
         Ok(())
     }
