@@ -12,12 +12,13 @@ use vix_registry::storage::{Cost, Metadata as _};
 use crate::random::{Random, is_long, seed};
 use crate::registry::check::{live, open_and_check, use_it};
 use crate::registry::steps::{LIFE, Step, artifact};
-use crate::registry::{Registry, told};
+use crate::registry::Registry;
 use crate::sim::Disk;
-use crate::sim::explore::{Effort, Scratch, at_end, end, explore};
+use crate::sim::explore::{Effort, Scratch, at_end, end, explore, never_synced_again};
 use crate::sim::fault::{Call, Fault};
 use crate::sim::image::{Bytes, Image, Look, Loss, Names};
 use crate::sim::world::Event;
+use crate::told::told;
 
 /// More calls than the short life below makes.
 const CALLS_MAX: usize = 3000;
@@ -166,9 +167,10 @@ fn endure(image: &Image, fault: Fault, random: &mut Random, scratch: &Scratch) -
     let hit = disk.calls().1;
     let Trouble { registry, known, works, .. } = trouble;
     drop(registry);
+    disk.restart();
     disk.fail(Fault::None);
     let trace = disk.trace();
-    never_synced_again(&trace.events)?;
+    never_synced_again(&trace)?;
     let effort = Effort { calls_percent: 0, fixed_percent: 30, random: 1 };
     let left = explore(&at_end(&trace), effort, random, |moment| {
         let dir = scratch.fresh();
@@ -181,21 +183,6 @@ fn endure(image: &Image, fault: Fault, random: &mut Random, scratch: &Scratch) -
     let left = Registry::open(&disk)?;
     known.check(&left)?;
     Ok(Told { hit, works })
-}
-
-/// No file or folder is synced once a sync of it failed.
-fn never_synced_again(events: &[Event]) -> Result<(), String> {
-    let mut failed = BTreeSet::new();
-    for event in events {
-        if let Event::SyncFailed { node } | Event::SyncFolderFailed { folder: node } = event {
-            failed.insert(*node);
-        } else if let Event::Sync { node, .. } | Event::SyncFolder { folder: node } = event
-            && failed.contains(node)
-        {
-            return Err(format!("a failed sync was tried again: {}", event.brief()));
-        }
-    }
-    Ok(())
 }
 
 /// A registry that has lived for a while and was stopped.

@@ -6,10 +6,9 @@
 #![expect(clippy::print_stderr, reason = "seeds and measurements are told")]
 
 mod blobs;
-mod faults;
 mod index;
-mod power;
+mod journal;
 mod random;
-mod registry;
 mod rules;
 mod sim;
+mod told;

@@ -14,10 +14,11 @@ use vix_registry::storage::view::{Direction, KeyRange};
 use vix_registry::storage::{Cost, Metadata as _, StoreError};
 
 use super::steps::Step;
-use super::{Registry, Rows, told};
+use super::{Registry, Rows};
 use crate::sim::explore::{Effort, Moment, Scratch, explore};
 use crate::sim::image::Look;
 use crate::sim::{Disk, Trace};
+use crate::told::told;
 
 /// A run, and every state in it.
 pub(crate) struct Life {

@@ -21,6 +21,7 @@ use vix_registry::storage::view::{Direction, KeyRange, View};
 use vix_registry::storage::{Cost, Metadata as _, Moment, StoreError};
 
 use crate::sim::Disk;
+use crate::told::told;
 
 /// How long, in ticks, what is superseded is kept.
 pub(crate) const RETENTION: u64 = 10;
@@ -101,16 +102,4 @@ fn all_rows(view: &View<'_>) -> Result<Rows, StoreError> {
         })?;
     }
     Ok(all)
-}
-
-/// The whole chain of an error.
-pub(crate) fn told(op: &str, error: &dyn std::error::Error) -> String {
-    let mut text = format!("{op}: {error}");
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -12,7 +12,8 @@ use vix_registry::services::ServiceError;
 use vix_registry::services::publish::{ByteSource, PublishRequest};
 use vix_registry::services::yank::VersionTarget;
 
-use super::{RETENTION, Registry, told};
+use super::{RETENTION, Registry};
+use crate::told::told;
 
 /// One step. Each is one change of the rows at the most.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,6 +118,7 @@ impl Registry {
         if step == Step::Restart {
             let disk = Arc::clone(&self.disk);
             drop(self);
+            disk.restart();
             return Self::open(&disk);
         }
         self.act(step).map_err(|error| told(&format!("{step:?}"), &error))?;

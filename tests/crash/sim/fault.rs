@@ -17,6 +17,7 @@ pub(crate) enum Call {
     Allocate,
     SetReadOnly,
     SyncData,
+    DropCached,
     SyncAll,
     OpenDir,
     SyncDir,
@@ -74,8 +75,9 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    /// Counts a call, and lets it fail. A write that is to be short goes on with `Ok(true)`.
-    pub(super) fn count(&mut self, call: Call, what: &str) -> io::Result<bool> {
+    /// Counts a call on a file, or on a path at which there is one, and lets it fail. A write that is to be short goes on
+    /// with `Ok(true)`.
+    pub(super) fn count(&mut self, call: Call, what: &str, is_there: bool) -> io::Result<bool> {
         self.calls += 1;
         let errno = match self.fault {
             Fault::Once { at } if at == self.calls => EIO,
@@ -84,7 +86,7 @@ impl Faults {
                 return Ok(true);
             }
             Fault::Short { at } if at == self.calls => EIO,
-            Fault::Full { from } if self.calls >= from && call.needs_room() => ENOSPC,
+            Fault::Full { from } if self.calls >= from && call.needs_room() && !is_there => ENOSPC,
             Fault::None | Fault::Once { .. } | Fault::Short { .. } | Fault::Full { .. } => return Ok(false),
         };
         self.hit.get_or_insert((call, what.to_owned()));

@@ -118,6 +118,11 @@ impl Disk {
         self.lock().events.push(Event::Mark(what));
     }
 
+    /// Another process goes on from here.
+    pub(crate) fn restart(&self) {
+        self.lock().events.push(Event::Restart);
+    }
+
     /// From here on the disk fails so; calls are counted from here.
     pub(crate) fn fail(&self, fault: Fault) {
         self.lock().faults = Faults { fault, ..Faults::default() };
@@ -153,7 +158,7 @@ impl Disk {
         let mut state = self.lock();
         let node = state.node_of(file.metadata()?.ino());
         let name = state.nodes[&node].name.clone();
-        let short = state.faults.count(call, &name).inspect_err(|_| state.failed(call, node))?;
+        let short = state.faults.count(call, &name, true).inspect_err(|_| state.failed(call, node))?;
         state.flush_late(node);
         Ok((state, node, short))
     }
@@ -162,7 +167,9 @@ impl Disk {
     fn on_path(&self, call: Call, path: &Path) -> io::Result<MutexGuard<'_, State>> {
         let mut state = self.lock();
         let name = path.strip_prefix(&self.root).unwrap_or(path).to_string_lossy().into_owned();
-        state.faults.count(call, &name)?;
+        // An unnamed file is made in the folder that the path names.
+        let is_there = call != Call::CreateUnnamed && fs::symlink_metadata(path).is_ok();
+        state.faults.count(call, &name, is_there)?;
         self.adopt(&mut state, path);
         Ok(state)
     }
@@ -334,6 +341,17 @@ impl Fs for Disk {
     fn sync_data(&self, file: &File) -> io::Result<()> {
         let (mut state, node, _) = self.on_file(Call::SyncData, file)?;
         state.sync(node, false);
+        Ok(())
+    }
+
+    /// What a failed sync was to write is gone from memory too: zeros, as where nothing was ever written.
+    fn drop_cached(&self, file: &File) -> io::Result<()> {
+        let (state, node, _) = self.on_file(Call::DropCached, file)?;
+        let trace = Trace { base: state.base.clone(), events: state.events.clone(), begun_ns: state.begun_ns };
+        if let Some(mut content) = explore::end(&trace).without_doomed(node) {
+            content.resize(usize::try_from(file.metadata()?.size()).expect("a small file"), 0);
+            fs::write(self.root.join(&state.nodes[&node].name), content)?;
+        }
         Ok(())
     }
 
