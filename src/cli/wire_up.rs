@@ -39,10 +39,11 @@ impl Registry {
         Ok(Self { app: Arc::new(app), policy, directory })
     }
 
-    /// Waits for writes that still run, writes down what was only counted, and closes the stores.
+    /// Waits for writes that still run, stops jobs, writes down what was only counted, and closes the stores.
     pub async fn close(self) {
         let Self { app, policy: _, directory } = self;
         app.tracker.idle().await;
+        app.services.jobs.stop().await;
         upkeep::flush_counts(&app.services).await;
         if Arc::into_inner(app).is_none() {
             tracing::error!("something still uses the stores: they are closed by the end of the process");

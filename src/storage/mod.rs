@@ -14,6 +14,7 @@ pub mod leases;
 pub mod open;
 pub mod progress;
 pub mod redb;
+pub mod reports;
 pub mod rows;
 pub mod scans;
 pub mod tables;
