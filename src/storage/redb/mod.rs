@@ -6,6 +6,7 @@ pub mod build;
 pub mod gate;
 pub mod inspect;
 pub mod replay;
+pub mod rows;
 pub mod seq;
 mod staging;
 mod writer;
@@ -28,7 +29,9 @@ use crate::domain::event::{Event, Fact, Log};
 use crate::domain::id::Id;
 
 /// The newest format of the data directory that this program reads and the one that it writes.
-pub const DATA_FORMAT: u32 = 1;
+///
+/// 2 is an index with a journal beside it; a program that knows 1 alone would write to it and leave the journal behind.
+pub const DATA_FORMAT: u32 = 2;
 /// The file of all rows, within the data directory.
 pub const METADATA_FILE: &str = "meta.redb";
 const NEW_FILE: &str = "meta.redb.new";
@@ -146,7 +149,11 @@ impl Metadata for RedbMetadata {
     }
 }
 
-fn read_view<R>(database: &Database, query: impl FnOnce(&View<'_>) -> Result<R, StoreError>) -> Result<R, StoreError> {
+/// Runs `query` in one read transaction.
+pub(super) fn read_view<R>(
+    database: &Database,
+    query: impl FnOnce(&View<'_>) -> Result<R, StoreError>,
+) -> Result<R, StoreError> {
     let transaction = database.begin_read().map_err(|error| backend("beginning to read", error.into()))?;
     query(&View::new(&Snapshot::new(transaction)))
 }
@@ -216,7 +223,8 @@ fn damaged_file(what: &str) -> StoreError {
     StoreError::Corrupt { table: METADATA_FILE, what: what.to_owned() }
 }
 
-fn check_format(database: &Database) -> Result<(), StoreError> {
+/// Refuses data of a newer program.
+pub(super) fn check_format(database: &Database) -> Result<(), StoreError> {
     let transaction = database.begin_read().map_err(|error| backend("beginning to read", error.into()))?;
     let format = match transaction.open_table(FORMAT) {
         Ok(table) => table.get("data").map_err(|error| backend("reading the format", error.into()))?,
