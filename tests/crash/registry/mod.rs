@@ -45,7 +45,7 @@ impl Registry {
         let options = Options {
             cache_bytes: 1 << 20,
             queue_length: 64,
-            rotation: RotationRule { rotate_bytes: 1 << 30, retention_ticks: RETENTION },
+            rotation: RotationRule { rotate_bytes: 1 << 30, retention_ticks: RETENTION, journal_bytes_max: 1 << 40 },
             fs: Arc::<Disk>::clone(disk),
             disk: Arc::default(),
             clock: Box::new(move || moment(&clock)),

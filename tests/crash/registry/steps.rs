@@ -133,12 +133,12 @@ impl Registry {
             Step::Publish { package, version, artifact } => self.run(self.publish(package, version, artifact)),
             Step::Yank { package, version } => {
                 let patch = VersionPatch { yanked: Some(true), ..VersionPatch::default() };
-                let yank = self.services.yanks.patch(&self.context(), &target(package, version), patch);
-                self.run(yank).map(drop)
+                let (context, target) = (self.context(), target(package, version));
+                self.run(self.services.yanks.patch(&context, &target, patch)).map(drop)
             }
             Step::Purge { package, version } => {
-                let purge = self.services.yanks.purge(&self.context(), &target(package, version), None);
-                self.run(purge).map(drop)
+                let (context, target) = (self.context(), target(package, version));
+                self.run(self.services.yanks.purge(&context, &target, None)).map(drop)
             }
             Step::Rotate => Ok(self.run(self.stores.metadata.rotate_now()).map(drop)?),
             Step::Pass(seconds) => {
