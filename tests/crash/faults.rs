@@ -245,6 +245,11 @@ fn a_short_write_at_any_call_loses_nothing_acknowledged() {
 }
 
 #[test]
+fn on_a_disk_that_is_dead_from_any_call_on_reads_go_on_and_nothing_acknowledged_is_lost() {
+    try_each(|from| Fault::Dead { from }, "a registry on a dead disk");
+}
+
+#[test]
 fn on_a_disk_that_is_full_from_any_call_on_yanks_and_purges_go_on_and_nothing_is_lost() {
     try_each(|from| Fault::Full { from }, "a registry on a full disk");
 }

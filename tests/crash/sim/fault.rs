@@ -31,6 +31,10 @@ pub(crate) enum Call {
 }
 
 impl Call {
+    fn only_looks(self) -> bool {
+        matches!(self, Self::Open | Self::Read | Self::OpenDir | Self::List | Self::Stat)
+    }
+
     /// Whether it may need blocks that are not there yet. Names fit into the blocks that their folder has.
     fn needs_room(self) -> bool {
         matches!(self, Self::CreateUnnamed | Self::Create | Self::CreateDir)
@@ -46,6 +50,8 @@ pub(crate) enum Fault {
     Once { at: usize },
     /// The call of this number writes half of its bytes and fails; if it is no write, it fails.
     Short { at: usize },
+    /// From the call of this number on nothing can be changed or synced; what is there can be read.
+    Dead { from: usize },
     /// From the call of this number on no file gets a block that it has not got.
     Full { from: usize },
 }
@@ -87,7 +93,10 @@ impl Faults {
             }
             Fault::Short { at } if at == self.calls => EIO,
             Fault::Full { from } if self.calls >= from && call.needs_room() && !is_there => ENOSPC,
-            Fault::None | Fault::Once { .. } | Fault::Short { .. } | Fault::Full { .. } => return Ok(false),
+            Fault::Dead { from } if self.calls >= from && !call.only_looks() => EIO,
+            Fault::None | Fault::Once { .. } | Fault::Short { .. } | Fault::Dead { .. } | Fault::Full { .. } => {
+                return Ok(false);
+            }
         };
         self.hit.get_or_insert((call, what.to_owned()));
         Err(io::Error::from_raw_os_error(errno))
@@ -100,7 +109,7 @@ impl Faults {
                 self.hit.get_or_insert((Call::Write, what.to_owned()));
                 Err(io::Error::from_raw_os_error(ENOSPC))
             }
-            Fault::None | Fault::Once { .. } | Fault::Short { .. } | Fault::Full { .. } => Ok(()),
+            Fault::None | Fault::Once { .. } | Fault::Short { .. } | Fault::Dead { .. } | Fault::Full { .. } => Ok(()),
         }
     }
 
