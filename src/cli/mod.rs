@@ -9,6 +9,7 @@ mod first_admin;
 mod opening;
 pub mod output;
 mod process;
+pub mod progress;
 mod serve;
 mod socket;
 pub mod transport;

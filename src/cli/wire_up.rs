@@ -39,10 +39,11 @@ impl Registry {
         Ok(Self { app: Arc::new(app), policy, directory })
     }
 
-    /// Waits for writes that still run, writes down what was only counted, and closes the stores.
+    /// Waits for writes that still run, stops jobs, writes down what was only counted, and closes the stores.
     pub async fn close(self) {
         let Self { app, policy: _, directory } = self;
         app.tracker.idle().await;
+        app.services.jobs.stop().await;
         upkeep::flush_counts(&app.services).await;
         if Arc::into_inner(app).is_none() {
             tracing::error!("something still uses the stores: they are closed by the end of the process");
@@ -95,6 +96,7 @@ fn policy(config: &Config) -> Policy {
         upload_ttl_ms: signed_ms(config.uploads.ttl),
         uploads_per_user_max: config.uploads.per_user,
         token_expires_max_ms: config.tokens.expires_max.map(signed_ms),
+        backup_dir: config.backup.dir.clone(),
         login: config.login.enabled,
         login_ttl_ms: signed_ms(config.login.token_ttl),
         login_concurrency: config.login.concurrency,

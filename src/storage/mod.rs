@@ -14,8 +14,10 @@ pub mod leases;
 pub mod open;
 pub mod progress;
 pub mod redb;
+pub mod reports;
 pub mod rows;
 pub mod scans;
+pub mod scrub;
 pub mod tables;
 #[cfg(test)]
 mod tests;

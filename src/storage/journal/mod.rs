@@ -9,6 +9,7 @@
 
 mod append;
 pub mod codec;
+pub mod cut;
 pub mod error;
 pub mod facts;
 pub mod frame;
@@ -16,8 +17,10 @@ pub mod header;
 mod log;
 pub mod name;
 mod place;
+pub mod plan;
 mod prepared;
 pub mod read;
+pub mod retention;
 pub mod retired;
 mod scan;
 pub mod snapshot;

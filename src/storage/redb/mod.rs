@@ -2,6 +2,9 @@
 
 mod apply;
 pub mod backend;
+pub mod build;
+pub mod gate;
+pub mod inspect;
 pub mod replay;
 pub mod seq;
 mod staging;

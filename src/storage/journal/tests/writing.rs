@@ -92,6 +92,16 @@ fn the_history_of_a_copy_forks_under_a_new_name() {
 }
 
 #[test]
+fn a_directory_from_before_the_journal_gets_a_log_that_continues_no_file() {
+    let (data, disk) = works();
+    let before = Continues::before_the_journal(start().history);
+    let mut journal = open(&disk, data.path(), JournalStart { continues: Some(before), ..start() }).unwrap();
+    assert_eq!(journal.rotate(1).unwrap().number, 0);
+    assert_eq!(journal.append(&[put("a", b"")], 1).unwrap().number, 1);
+    assert_eq!(only_log(data.path()).header.continues, Some(before));
+}
+
+#[test]
 fn a_log_of_a_header_alone_stands_beside_a_snapshot() {
     let data = tempfile::tempdir().unwrap();
     let continues = Continues { generation: generation(4), length: 9, end: 8, number: 7, hash: NO_FRAME };
