@@ -6,6 +6,7 @@
 
 pub mod blobs;
 pub mod directory;
+pub mod disk;
 pub mod fs;
 pub mod journal;
 pub mod keys;
@@ -14,6 +15,8 @@ pub mod redb;
 pub mod rows;
 pub mod scans;
 pub mod tables;
+#[cfg(test)]
+mod tests;
 pub mod view;
 
 use std::future::Future;

@@ -1,6 +1,7 @@
 //! The contract [`Metadata`] on one redb file. Start at [`RedbMetadata::open`]; writes go through [`writer`].
 
 mod apply;
+pub mod backend;
 pub mod replay;
 pub mod seq;
 mod staging;
