@@ -13,6 +13,7 @@ pub mod context;
 pub mod dependents;
 pub mod download;
 pub mod error;
+pub mod jobs;
 pub mod load;
 pub mod manifest;
 pub mod members;
@@ -22,6 +23,7 @@ pub mod policy;
 pub mod precondition;
 pub mod publish;
 pub mod reach;
+pub mod reports;
 pub mod search;
 pub mod stats;
 pub mod stores;
@@ -87,6 +89,8 @@ pub struct Services {
     pub closures: closure::ClosureService,
     /// How much there is, and whether it works.
     pub stats: stats::StatsService,
+    /// Backups, verifications and what removes garbage.
+    pub jobs: jobs::JobService,
 }
 
 impl Services {
@@ -114,6 +118,7 @@ impl Services {
             uploads: uploads::UploadService::new(stores.clone()),
             closures: closure::ClosureService::new(stores.clone()),
             stats: stats::StatsService::new(stores.clone()),
+            jobs: jobs::JobService::new(stores.clone()),
         }
     }
 }

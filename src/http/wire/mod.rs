@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod closure;
 pub mod feed;
+pub mod jobs;
 pub mod members;
 pub mod namespaces;
 pub mod operations;

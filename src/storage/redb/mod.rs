@@ -2,6 +2,8 @@
 
 mod apply;
 pub mod backend;
+pub mod build;
+pub mod gate;
 pub mod replay;
 pub mod seq;
 mod staging;

@@ -71,7 +71,8 @@ fn begin(database: &Database) -> Result<WriteTransaction, StoreError> {
     database.begin_write().map_err(|error| backend("replaying the journal", error.into()))
 }
 
-fn size(op: &RowOp) -> usize {
+/// Bytes of the row.
+pub(super) fn size(op: &RowOp) -> usize {
     match op {
         RowOp::Put { key, value, .. } => key.len() + value.len(),
         RowOp::Delete { key, .. } => key.len(),
@@ -79,7 +80,7 @@ fn size(op: &RowOp) -> usize {
 }
 
 /// Carries the operations out, in order. A table is opened once for each run of operations on it.
-fn apply_ops(transaction: &WriteTransaction, ops: &[RowOp]) -> Result<(), StoreError> {
+pub(super) fn apply_ops(transaction: &WriteTransaction, ops: &[RowOp]) -> Result<(), StoreError> {
     for run in ops.chunk_by(|one, next| table_of(one) == table_of(next)) {
         let Some(first) = run.first() else { continue };
         let opened = transaction.open_table(definition(table_of(first)));
@@ -95,7 +96,8 @@ fn apply_ops(transaction: &WriteTransaction, ops: &[RowOp]) -> Result<(), StoreE
     Ok(())
 }
 
-fn table_of(op: &RowOp) -> Table {
+/// The table that it changes.
+pub(super) fn table_of(op: &RowOp) -> Table {
     match op {
         RowOp::Put { table, .. } | RowOp::Delete { table, .. } => *table,
     }
