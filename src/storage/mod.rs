@@ -17,6 +17,7 @@ pub mod redb;
 pub mod reports;
 pub mod rows;
 pub mod scans;
+pub mod scrub;
 pub mod tables;
 #[cfg(test)]
 mod tests;

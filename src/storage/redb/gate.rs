@@ -21,15 +21,15 @@ const BLOCK_BYTES: usize = 4096;
 const KEPT_BYTES_MAX: usize = 64 << 20;
 
 /// What is between redb and its file.
-pub struct Gate {
-    inner: IndexBackend,
+pub struct Gate<B = IndexBackend> {
+    inner: B,
     kept: Mutex<Option<Kept>>,
     is_open: AtomicBool,
 }
 
 /// redb's end of a gate.
 #[derive(Debug)]
-pub struct GatedBackend(Arc<Gate>);
+pub struct GatedBackend<B: StorageBackend = IndexBackend>(Arc<Gate<B>>);
 
 /// What the file would be, where it differs from what it is.
 struct Kept {
@@ -39,25 +39,25 @@ struct Kept {
     seen: u64,
 }
 
-impl fmt::Debug for Gate {
+impl<B: StorageBackend> fmt::Debug for Gate<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gate").field("inner", &self.inner).finish_non_exhaustive()
     }
 }
 
-impl Gate {
+impl<B: StorageBackend> Gate<B> {
     /// A closed gate before the file.
     ///
     /// # Errors
     /// When the file's length is not told.
-    pub fn closed(inner: IndexBackend) -> io::Result<Arc<Self>> {
+    pub fn closed(inner: B) -> io::Result<Arc<Self>> {
         let length = inner.len()?;
         let kept = Kept { blocks: BTreeMap::new(), length, seen: length };
         Ok(Arc::new(Self { inner, kept: Mutex::new(Some(kept)), is_open: AtomicBool::new(false) }))
     }
 
     /// redb's end of it.
-    pub fn backend(self: &Arc<Self>) -> GatedBackend {
+    pub fn backend(self: &Arc<Self>) -> GatedBackend<B> {
         GatedBackend(Arc::clone(self))
     }
 
@@ -120,7 +120,7 @@ fn pieces(offset: u64, length: usize) -> impl Iterator<Item = (u64, std::ops::Ra
 }
 
 impl Kept {
-    fn read(&self, inner: &IndexBackend, offset: u64, out: &mut [u8]) -> io::Result<()> {
+    fn read(&self, inner: &impl StorageBackend, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let end = offset + out.len() as u64;
         if end > self.length {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -141,14 +141,14 @@ impl Kept {
     }
 
     /// Bytes of the file itself, zeros where it ends.
-    fn read_file(&self, inner: &IndexBackend, offset: u64, out: &mut [u8]) -> io::Result<()> {
+    fn read_file(&self, inner: &impl StorageBackend, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let there = usize::try_from(self.seen.saturating_sub(offset)).unwrap_or(usize::MAX).min(out.len());
         let (file, beyond) = out.split_at_mut(there);
         beyond.fill(0);
         if file.is_empty() { Ok(()) } else { inner.read(offset, file) }
     }
 
-    fn write(&mut self, inner: &IndexBackend, offset: u64, data: &[u8]) -> io::Result<()> {
+    fn write(&mut self, inner: &impl StorageBackend, offset: u64, data: &[u8]) -> io::Result<()> {
         for (index, within, of_data) in pieces(offset, data.len()) {
             if !self.blocks.contains_key(&index) {
                 if (self.blocks.len() + 1) * BLOCK_BYTES > KEPT_BYTES_MAX {
@@ -182,7 +182,7 @@ impl Kept {
     }
 }
 
-impl StorageBackend for GatedBackend {
+impl<B: StorageBackend> StorageBackend for GatedBackend<B> {
     fn len(&self) -> io::Result<u64> {
         match self.0.kept().as_deref() {
             Some(Some(kept)) => Ok(kept.length),

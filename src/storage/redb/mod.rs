@@ -4,6 +4,7 @@ mod apply;
 pub mod backend;
 pub mod build;
 pub mod gate;
+pub mod inspect;
 pub mod replay;
 pub mod seq;
 mod staging;
