@@ -7,11 +7,13 @@
 pub mod blobs;
 pub mod compare;
 pub mod findings;
+pub mod journal;
 #[cfg(test)]
 pub(crate) mod memory;
 pub mod meter;
 pub mod replica;
 pub mod rows;
+pub mod verify;
 
 use std::io;
 use std::path::PathBuf;
