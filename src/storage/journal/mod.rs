@@ -7,6 +7,7 @@
 //! Start reading at [`facts`]: what the files of a directory say before it is decided how to open it.
 
 pub mod codec;
+pub mod cut;
 pub mod error;
 pub mod facts;
 pub mod frame;
@@ -14,6 +15,7 @@ pub mod header;
 pub mod name;
 pub mod plan;
 pub mod read;
+pub mod retention;
 pub mod retired;
 mod scan;
 pub mod snapshot;

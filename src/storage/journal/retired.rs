@@ -41,9 +41,17 @@ impl Note {
         }
     }
 
+    /// The content for the note of a blob that had `blob_bytes`: never as long as the blob, since a copying tool skips a
+    /// file of the same length and second, and the same blob may be published again within that second.
+    pub fn to_text_unlike(self, blob_bytes: u64) -> String {
+        let text = self.to_text();
+        if text.len() as u64 == blob_bytes { text + "\n" } else { text }
+    }
+
     /// Reads a note; `None` for any other bytes.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok().filter(|text| text.len() <= NOTE_BYTES_MAX)?;
+        let text = text.strip_suffix("\n\n").map_or(text, |line| text.get(..=line.len()).unwrap_or(text));
         let line = text.strip_prefix(MAGIC)?.strip_suffix('\n')?;
         let note = if let Some(at) = line.strip_prefix("retired at tick ") {
             Self::Retired { at: at.parse().ok()? }
@@ -82,7 +90,11 @@ mod tests {
             let text = note.to_text();
             assert!(text.len() <= NOTE_BYTES_MAX);
             assert_eq!(Note::parse(text.as_bytes()), Some(note));
-            for other in [&text[1..], &text[..text.len() - 1], &format!("{text}\n"), &text.replace("tick ", "tick +")] {
+            assert_eq!(note.to_text_unlike(text.len() as u64 + 1), text);
+            let longer = note.to_text_unlike(text.len() as u64);
+            assert_eq!((longer.len(), Note::parse(longer.as_bytes())), (text.len() + 1, Some(note)));
+            for other in [&text[1..], &text[..text.len() - 1], &format!("{text}\n\n"), &text.replace("tick ", "tick +")]
+            {
                 assert_eq!(Note::parse(other.as_bytes()), None, "{other:?}");
             }
         }

@@ -45,7 +45,8 @@ pub struct Salvage {
 }
 
 impl OpenRefusal {
-    pub(super) fn damaged(files: Vec<String>, offset: Option<u64>, what: String) -> Self {
+    /// Something that is not there, or not as it was written.
+    pub fn damaged(files: Vec<String>, offset: Option<u64>, what: String) -> Self {
         Self { kind: RefusalKind::Damaged, files, offset, what, salvage: Box::default() }
     }
 

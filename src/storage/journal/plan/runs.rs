@@ -32,6 +32,8 @@ pub struct Route {
     pub base: Base,
     /// The logs to replay; at least one.
     pub links: Vec<Link>,
+    /// The tick of the last frame. That of a header is none: after a kill, ticks go on from the last frame's.
+    pub tick: u64,
 }
 
 impl Route {
@@ -155,11 +157,16 @@ impl Run<'_> {
         let mut routes = Vec::new();
         for at in (0..self.links.len()).rev() {
             let Some((facts_of_log, links)) = self.logs.get(at).zip(self.links.get(at..)) else { continue };
-            if facts.snapshots.iter().any(|snapshot| is_of(snapshot, facts_of_log)) {
-                routes.push(Route { base: Base::Snapshot, links: links.to_vec() });
-            } else if facts_of_log.header.continues.is_none() {
-                routes.push(Route { base: Base::Nothing, links: links.to_vec() });
-            }
+            let snapshot = facts.snapshots.iter().find(|snapshot| is_of(snapshot, facts_of_log));
+            let base = match (snapshot, facts_of_log.header.continues) {
+                (Some(_), _) => Base::Snapshot,
+                (None, None) => Base::Nothing,
+                (None, Some(_)) => continue,
+            };
+            let with_frames = links.iter().rev().find(|link| link.last.number > link.first.number);
+            let base_tick = snapshot.map_or(0, |snapshot| snapshot.tick);
+            let tick = with_frames.map_or(base_tick, |link| link.last.tick);
+            routes.push(Route { base, links: links.to_vec(), tick });
         }
         routes
     }

@@ -116,6 +116,16 @@ fn an_original_is_rebuilt_from_the_newest_snapshot_first() {
 }
 
 #[test]
+fn the_tick_of_a_route_is_that_of_a_frame() {
+    let mut facts = copied(chain(&[3, 4, 0]));
+    facts.logs[2].positions[0].tick = 1000;
+    snapshot(&mut facts, 3);
+    facts.snapshots[0].tick = 35;
+    let Lineup::Copy(copied) = decide_lineup(&facts).unwrap() else { panic!("a copy") };
+    assert_eq!(copied.routes.iter().map(|route| route.tick).collect::<Vec<_>>(), [35, 35]);
+}
+
+#[test]
 fn an_index_is_replayed_from_its_own_frame() {
     let facts = chain(&[3, 4, 2]);
     let at = facts.logs[1].positions[2];
