@@ -222,18 +222,24 @@ impl Check<'_> {
     }
 
     fn refusal(&mut self, refusal: &OpenRefusal) {
-        let file = refusal.files.first().map_or(JOURNAL_FOLDER, String::as_str);
-        let fix = match refusal.kind {
-            RefusalKind::Damaged if self.live.is_some() => RENEW,
-            RefusalKind::Damaged => SALVAGE,
-            RefusalKind::Outlasted => COPY_AGAIN,
-            RefusalKind::Forked => RESTORE,
-        };
-        let others = refusal.files.get(1..).unwrap_or_default();
-        let with = if others.is_empty() { String::new() } else { format!(" (see {})", others.join(", ")) };
-        let what = refusal.offset.map_or_else(|| refusal.what.clone(), |offset| at(offset, &refusal.what));
-        self.add(file, format!("{what}{with}"), fix);
+        let (file, what, fix) = refused(refusal);
+        let heals = self.live.is_some() && refusal.kind == RefusalKind::Damaged;
+        self.add(&file, what, if heals { RENEW } else { fix });
     }
+}
+
+/// A refusal as a finding: file, what is wrong, what to do.
+pub(super) fn refused(refusal: &OpenRefusal) -> (String, String, &'static str) {
+    let file = refusal.files.first().map_or(JOURNAL_FOLDER, String::as_str);
+    let fix = match refusal.kind {
+        RefusalKind::Damaged => SALVAGE,
+        RefusalKind::Outlasted => COPY_AGAIN,
+        RefusalKind::Forked => RESTORE,
+    };
+    let others = refusal.files.get(1..).unwrap_or_default();
+    let with = if others.is_empty() { String::new() } else { format!(" (see {})", others.join(", ")) };
+    let what = refusal.offset.map_or_else(|| refusal.what.clone(), |offset| at(offset, &refusal.what));
+    (file.to_owned(), format!("{what}{with}"), fix)
 }
 
 fn at(offset: u64, what: &str) -> String {

@@ -6,7 +6,10 @@
 
 pub mod blobs;
 pub mod compare;
+pub mod copied;
 pub mod findings;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod journal;
 #[cfg(test)]
 pub(crate) mod memory;

@@ -9,15 +9,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::ScrubError;
 use super::blobs::{BlobCounts, BlobRows, BlobScan, check_blobs};
 use super::compare::{Cursor, Page};
+use super::copied::{Choice, choose};
 use super::findings::Findings;
-use super::journal::{JournalCounts, SALVAGE, check_journal};
+use super::journal::{JournalCounts, SALVAGE, check_journal, refused};
 use super::meter::Meter;
 use super::replica::{Replica, Workshop};
 use super::rows::{REBUILD, check_rows};
 use crate::domain::digest::Sha256;
 use crate::storage::StoreError;
 use crate::storage::journal::header::Position;
-use crate::storage::journal::plan::{Lineup, Original, Route};
+use crate::storage::journal::plan::{Copied, Lineup, Original, Route};
 use crate::storage::progress::{Progress, Unit};
 use crate::storage::redb::METADATA_FILE;
 use crate::storage::redb::inspect::{Inspection, inspect, read_rows};
@@ -194,6 +195,18 @@ impl Verifier<'_> {
         }
         replica.advance(&end, self.progress)?;
         Ok(Some(replica))
+    }
+
+    /// A copy that was never opened: its index is not looked at, and its state is the one that it would open at.
+    fn copy(&mut self, copied: &Copied) -> Result<Option<Replica>, ScrubError> {
+        match choose(self.work.workshop, copied, self.progress)? {
+            Choice::Keep(route, kept) => self.replica(&[route], &kept.at),
+            Choice::Refused(refusal) => {
+                let (file, what, fix) = refused(&refusal);
+                self.report.findings.file(file, what, fix);
+                Ok(None)
+            }
+        }
     }
 
     fn compare(&mut self, database: &redb::Database, replica: &Replica) -> Result<(), ScrubError> {
