@@ -96,6 +96,7 @@ fn policy(config: &Config) -> Policy {
         upload_ttl_ms: signed_ms(config.uploads.ttl),
         uploads_per_user_max: config.uploads.per_user,
         token_expires_max_ms: config.tokens.expires_max.map(signed_ms),
+        backup_dir: config.backup.dir.clone(),
         login: config.login.enabled,
         login_ttl_ms: signed_ms(config.login.token_ttl),
         login_concurrency: config.login.concurrency,

@@ -62,6 +62,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("tokens", "Tokens"),
     ("login", "Login by password"),
     ("storage", "Store"),
+    ("backup", "Backups asked for over the API"),
     ("downloads", "Download counts"),
     ("log", "Log"),
 ];
@@ -324,6 +325,12 @@ pub static KEYS: &[Key] = &[
         "16 GiB",
         Kind::Bytes(MIB..=1024 * TIB, |c| &mut c.storage.journal_bytes_max),
         "Bytes of the journal above which `storage.retention` is cut short, though never to less than an hour.",
+    ),
+    key(
+        "backup.dir",
+        "none",
+        Kind::OptionalPath(|c| &mut c.backup.dir),
+        "The folder in which `POST /v1/admin/backup` makes backups; without one it makes none.",
     ),
     key(
         "downloads.flush_interval",

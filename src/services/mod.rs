@@ -25,6 +25,7 @@ pub mod publish;
 pub mod reach;
 pub mod reports;
 pub mod search;
+pub mod standing;
 pub mod stats;
 pub mod stores;
 pub mod upkeep;
@@ -89,6 +90,8 @@ pub struct Services {
     pub closures: closure::ClosureService,
     /// How much there is, and whether it works.
     pub stats: stats::StatsService,
+    /// When it was last copied, verified and cleaned.
+    pub standing: standing::StandingService,
     /// Backups, verifications and what removes garbage.
     pub jobs: jobs::JobService,
 }
@@ -118,6 +121,7 @@ impl Services {
             uploads: uploads::UploadService::new(stores.clone()),
             closures: closure::ClosureService::new(stores.clone()),
             stats: stats::StatsService::new(stores.clone()),
+            standing: standing::StandingService::new(stores),
             jobs: jobs::JobService::new(stores.clone()),
         }
     }

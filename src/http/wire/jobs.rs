@@ -1,10 +1,42 @@
 //! Jobs, and what they are asked and end with, as JSON.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::domain::backup::BackupName;
+use crate::domain::refusal::Refusal;
 use crate::http::problem;
 use crate::services::jobs::{self, RegistryJob};
+
+/// A backup to be made.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewBackup {
+    name: String,
+}
+
+impl NewBackup {
+    /// Its name under the configured folder.
+    ///
+    /// # Errors
+    /// `invalid_field`.
+    pub fn read(&self) -> Result<BackupName, Refusal> {
+        BackupName::parse(&self.name)
+    }
+}
+
+/// What a gc may do; without a body, or with `{}`, it only plans.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields)]
+pub struct GcRequest {
+    /// Whether it is done, too.
+    #[serde(default)]
+    pub apply: bool,
+    /// Whether also that goes which is kept for copies under way, and what was purged from the journal; copies under
+    /// way are void then.
+    #[serde(default)]
+    pub now: bool,
+}
 
 /// A long work that goes on after its request.
 #[derive(Serialize, JsonSchema)]

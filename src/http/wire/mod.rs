@@ -13,6 +13,7 @@ pub mod operations;
 pub mod packages;
 pub mod patch;
 pub mod publish;
+pub mod standing;
 pub mod tokens;
 pub mod uploads;
 pub mod users;

@@ -115,11 +115,11 @@ impl<R: Clone> Board<R> {
     }
 
     /// Notes how a job ended.
-    pub(super) fn finish(&self, task: &Task<R>, ended: Ended<R>) {
+    pub(super) fn finish(&self, task: &Task<R>, at: Timestamp, ended: Ended<R>) {
         {
             let mut status = locked(&task.status);
             status.state = if ended.is_ok() { JobState::Done } else { JobState::Failed };
-            status.finished_at = Some(task.now());
+            status.finished_at = Some(at);
             status.ended = Some(ended);
         }
         self.open.send_modify(|open| *open -= 1);
@@ -165,11 +165,6 @@ impl<R: Clone> Task<R> {
         self.created_at.plus_ms(i64::try_from(self.begun.elapsed().as_millis()).unwrap_or(i64::MAX))
     }
 
-    /// What is done.
-    pub(super) fn kind(&self) -> JobKind {
-        self.kind
-    }
-
     /// The job as it is now.
     pub(super) fn look(&self) -> Job<R> {
         let status = locked(&self.status);
@@ -213,7 +208,7 @@ mod tests {
         let first = board.admit(Id(1), JobKind::Gc, NOW).unwrap();
         assert_eq!(refused(board.admit(Id(2), JobKind::Gc, NOW)), Some(Reason::JobRunning));
         assert!(board.admit(Id(3), JobKind::Verify, NOW).is_ok());
-        board.finish(&first, Ok(7));
+        board.finish(&first, first.now(), Ok(7));
         let job = board.get(Id(1)).unwrap();
         assert_eq!((job.state, job.result), (JobState::Done, Some(7)));
         assert!(job.finished_at.is_some_and(|at| at >= NOW));
@@ -235,7 +230,7 @@ mod tests {
         let running = board.admit(Id(0), JobKind::Verify, NOW).unwrap();
         for id in 1..=150 {
             let task = board.admit(Id(id), JobKind::Gc, NOW).unwrap();
-            board.finish(&task, Ok(0));
+            board.finish(&task, NOW, Ok(0));
         }
         let ids: Vec<u128> = board.list(None, usize::MAX).iter().map(|job| job.id.0).collect();
         assert_eq!((ids.len(), ids[0], ids[98], ids[99]), (JOBS_MAX, 150, 52, 0));
@@ -260,7 +255,7 @@ mod tests {
         });
         tokio::task::yield_now().await;
         assert!(!waiter.is_finished());
-        board.finish(&task, Err(JobError { reason: Reason::Draining, message: String::new() }));
+        board.finish(&task, NOW, Err(JobError { reason: Reason::Draining, message: String::new() }));
         waiter.await.unwrap();
     }
 }

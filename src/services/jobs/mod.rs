@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use board::JOBS_MAX;
-use board::{Board, Ended, Task};
+use board::{Board, Ended};
 pub use job::{Job, JobError, JobKind, JobState};
 pub use result::{BackupResult, Finding, GcEntry, GcResult, JobResult, LISTED_MAX, VerifyResult};
 
@@ -23,6 +23,7 @@ use super::{Context, ServiceError, Stores};
 use crate::domain::id::Id;
 use crate::domain::permission::instance_admin;
 use crate::domain::refusal::{Reason, Refusal};
+use crate::domain::time::Timestamp;
 use crate::services::new_id;
 use crate::storage::progress::{Cancelled, Progress};
 use crate::storage::{ChangeError, Decided, Metadata as _, StoreError, View};
@@ -139,13 +140,16 @@ impl JobService {
             let ended = tokio::task::spawn_blocking(move || {
                 working.begin();
                 let ended = work(&*working);
-                note(&reports, &working, &ended);
-                ended
+                // Report and job tell one time.
+                let at = working.now();
+                note(&reports, kind, at, &ended);
+                (at, ended)
             });
-            let ended = ended.await.unwrap_or_else(|panic| {
-                Err(Broken::Failed(ServiceError::internal("running a job", panic.to_string())))
+            let (at, ended) = ended.await.unwrap_or_else(|panic| {
+                let error = ServiceError::internal("running a job", panic.to_string());
+                (task.now(), Err(Broken::Failed(error)))
             });
-            board.finish(&task, told(kind, ended));
+            board.finish(&task, at, told(kind, ended));
         });
         Ok(job)
     }
@@ -166,7 +170,7 @@ impl JobService {
 }
 
 /// Writes the report of a work that ended by itself.
-fn note(reports: &Reports, task: &Task<JobResult>, ended: &Result<JobResult, Broken>) {
+fn note(reports: &Reports, kind: JobKind, at: Timestamp, ended: &Result<JobResult, Broken>) {
     let told = match ended {
         Ok(result) => result.report(),
         Err(Broken::Cancelled) => None,
@@ -174,7 +178,7 @@ fn note(reports: &Reports, task: &Task<JobResult>, ended: &Result<JobResult, Bro
         Err(Broken::Failed(error @ ServiceError::Internal { .. })) => Some((Outcome::Failed, error.to_string())),
     };
     if let Some((outcome, text)) = told {
-        reports.note(task.kind(), task.now(), outcome, &text);
+        reports.note(kind, at, outcome, &text);
     }
 }
 
