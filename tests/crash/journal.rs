@@ -126,7 +126,7 @@ fn live(disk: &Arc<Disk>, journal: Journal) -> Result<Vec<(u64, JournalError)>, 
                     use vix_registry::storage::journal::header::Seal;
                     drop(current.seal(Seal { inode: 1, size: 2, changed_ns: 3 }, number));
                 }
-                journal = None;
+                drop(journal.take());
                 disk.restart();
                 // An opening that fails is tried again by whoever starts the server.
                 journal = Some(open(disk).or_else(|_failed| {

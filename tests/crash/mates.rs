@@ -8,7 +8,7 @@ use vix_registry::domain::refusal::{Reason, Refusal};
 use vix_registry::storage::{ChangeError, Cost, Decided, Metadata as _, Moment, View};
 
 use crate::random::{Random, seed};
-use crate::registry::Registry;
+use crate::registry::{Checkpoints, Registry};
 use crate::sim::Disk;
 use crate::sim::explore::{Scratch, end};
 use crate::sim::fault::Fault;
@@ -63,7 +63,7 @@ fn claim(who: u8) -> impl Fn(&View<'_>, Moment) -> Result<Decided<()>, ChangeErr
 fn race(fault: Fault, scratch: &Scratch) -> Option<Result<[Result<(), ChangeError>; 2], String>> {
     let dir = scratch.fresh();
     let disk = Disk::new(&dir.path());
-    let registry = Registry::open(&disk).expect("a sound disk");
+    let registry = Registry::open(&disk, Checkpoints::Never).expect("a sound disk");
     let gate = Arc::<Gate>::default();
     let told = std::thread::scope(|scope| {
         let (metadata, held) = (Arc::clone(&registry.stores.metadata), Arc::clone(&gate));
@@ -78,7 +78,8 @@ fn race(fault: Fault, scratch: &Scratch) -> Option<Result<[Result<(), ChangeErro
         disk.fail(fault);
         let metadata = &registry.stores.metadata;
         let (one, two) = registry.run(async {
-            let both = async { tokio::join!(metadata.change(claim(1)), metadata.change(claim(2)), async { gate.open() }) };
+            let both =
+                async { tokio::join!(metadata.change(claim(1)), metadata.change(claim(2)), async { gate.open() }) };
             let (one, two, ()) = both.await;
             (one, two)
         });
@@ -99,7 +100,7 @@ fn check(disk: &Arc<Disk>, told: &[Result<(), ChangeError>; 2], scratch: &Scratc
         let dir = scratch.fresh();
         let loss = Loss { bytes, names: if bytes == Bytes::Lost { Names::Lost } else { Names::Kept } };
         let image = end(&disk.trace()).lose_power(loss, &mut Random::new(1));
-        let registry = Registry::open(&image.place(&dir.path(), Look::Original))?;
+        let registry = Registry::open(&image.place(&dir.path(), Look::Original), Checkpoints::Never)?;
         let read = registry.run(registry.stores.metadata.read(Cost::Point, |view| view.setting(WANTED)));
         let who = read.map_err(|error| error.to_string())?.map(|value| value[0]);
         for (number, answer) in (1..).zip(told) {

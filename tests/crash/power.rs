@@ -1,6 +1,7 @@
 //! The power goes at every call of a registry's life (issue: Show 1).
 
 use crate::random::{Random, is_long, seed};
+use crate::registry::Checkpoints;
 use crate::registry::check::{Depth, judge, live};
 use crate::registry::steps::LIFE;
 use crate::sim::Disk;
@@ -17,7 +18,8 @@ fn lose_power(lie: Lie, random: &mut Random, effort: Effort, depth: Depth) -> Ou
     let dir = scratch.fresh();
     let disk = Disk::new(&dir.path());
     disk.lie(lie);
-    let life = live(&disk, LIFE);
+    let checkpoints = if random.chance(50) { Checkpoints::Never } else { Checkpoints::Always };
+    let life = live(&disk, LIFE, checkpoints);
     explore(&life.trace, effort, random, |moment| judge(moment, &life, depth, &scratch))
 }
 

@@ -32,6 +32,7 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use redb::{Database, ReadableDatabase as _, TableDefinition};
 use tokio::sync::{oneshot, watch};
 
+pub use self::checkpoint::CheckpointRule;
 use self::health::Health;
 pub use self::health::JournalStatus;
 use self::index::{Index, Reading};

@@ -14,7 +14,7 @@ use vix_registry::storage::view::{Direction, KeyRange};
 use vix_registry::storage::{Cost, Metadata as _, StoreError};
 
 use super::steps::Step;
-use super::{Registry, Rows};
+use super::{Checkpoints, Registry, Rows};
 use crate::sim::explore::{Effort, Moment, Scratch, explore};
 use crate::sim::image::Look;
 use crate::sim::{Disk, Trace};
@@ -28,8 +28,8 @@ pub(crate) struct Life {
 }
 
 /// Does all steps on a sound disk, which may lie.
-pub(crate) fn live(disk: &Arc<Disk>, steps: &[Step]) -> Life {
-    let mut registry = Registry::open(disk).unwrap_or_else(|error| panic!("{error}"));
+pub(crate) fn live(disk: &Arc<Disk>, steps: &[Step], checkpoints: Checkpoints) -> Life {
+    let mut registry = Registry::open(disk, checkpoints).unwrap_or_else(|error| panic!("{error}"));
     let mut states = Vec::new();
     let mut acknowledged = |registry: &Registry| {
         disk.mark(states.len() as u64);
@@ -101,7 +101,7 @@ fn open_and_compare(disk: &Arc<Disk>, life: &Life, acknowledged: Option<usize>) 
 
 /// Opens it, and holds its rows against each other and against the artifacts.
 pub(crate) fn open_and_check(disk: &Arc<Disk>) -> Result<Registry, String> {
-    let registry = Registry::open(disk)?;
+    let registry = Registry::open(disk, Checkpoints::Never)?;
     let read = registry.stores.metadata.read(Cost::Point, |view| {
         let mut findings = Findings::default();
         let checked = check_rows(view.rows(), &Unwatched, &mut findings);

@@ -116,10 +116,10 @@ impl Registry {
     /// Does a step; a restart gives another registry.
     pub(crate) fn step(self, step: Step) -> Result<Self, String> {
         if step == Step::Restart {
-            let disk = Arc::clone(&self.disk);
+            let (disk, checkpoints) = (Arc::clone(&self.disk), self.checkpoints);
             drop(self);
             disk.restart();
-            return Self::open(&disk);
+            return Self::open(&disk, checkpoints);
         }
         self.act(step).map_err(|error| told(&format!("{step:?}"), &error))?;
         Ok(self)

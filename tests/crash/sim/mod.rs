@@ -362,8 +362,13 @@ impl Fs for Disk {
     }
 
     fn open_dir(&self, path: &Path) -> io::Result<File> {
-        drop(self.on_path(Call::OpenDir, path)?);
-        RealFs.open_dir(path)
+        let mut state = self.on_path(Call::OpenDir, path)?;
+        let dir = RealFs.open_dir(path)?;
+        // The folder above the data directory is not on this disk.
+        if let Some(node) = state.by_inode.get(&dir.metadata()?.ino()).copied() {
+            state.nodes.get_mut(&node).expect("a node").name = self.named(path);
+        }
+        Ok(dir)
     }
 
     fn sync_dir(&self, dir: &File) -> io::Result<()> {
@@ -430,6 +435,7 @@ impl Fs for Disk {
         RealFs.create_dir(path)?;
         let place = state.place(path);
         let (node, birth) = state.new_node(inode(path), &place);
+        state.nodes.get_mut(&node).expect("a node").name = self.named(path);
         state.record(node, Event::Folder { node, birth, at: place });
         Ok(())
     }
