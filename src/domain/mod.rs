@@ -4,6 +4,7 @@
 //! arrive as arguments. Start reading at [`permission`] and [`publish`].
 
 pub mod audit;
+pub mod blob;
 pub mod caller;
 pub mod change;
 pub mod closure;

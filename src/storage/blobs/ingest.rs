@@ -131,7 +131,11 @@ impl BlobStore {
         let hashed = hash_chunks(&*self.fs, &temp.file, 0..size, |bytes| measure.add(bytes));
         hashed.map_err(self.failed("read a blob"))?;
         let staged = measure.stage(temp)?;
-        if staged.sha256 == *sha256 { Ok(staged) } else { Err(BlobError::Damaged { sha256: *sha256 }) }
+        if staged.sha256 == *sha256 {
+            return Ok(staged);
+        }
+        self.found_damaged(sha256);
+        Err(BlobError::Damaged { sha256: *sha256 })
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) fn apply(change: &Change, staging: &Staging<'_>, moment: Moment) -> R
             put_version(package, version, dependencies.as_ref(), &At { staging, moment })
         }
         Change::PutBlob(facts) => put_blob(facts, staging, moment),
+        Change::MarkBlobDamaged(sha256) => mark_blob_damaged(sha256, staging),
+        Change::RemoveBlob(sha256) => remove_blob(sha256, staging),
         Change::PutNamespace(namespace) => put_namespace(namespace, staging),
         Change::RemoveNamespace(name) => remove_namespace(name, staging),
         Change::PutMember { of, member } => put_member(of, *member, staging),
@@ -181,6 +183,24 @@ fn put_blob(facts: &BlobFacts, staging: &Staging<'_>, moment: Moment) -> Result<
         },
     };
     staging.put(Table::Blobs, facts.sha256.0.to_vec(), row.to_row())
+}
+
+fn mark_blob_damaged(sha256: &Sha256, staging: &Staging<'_>) -> Result<(), StoreError> {
+    match View::new(staging).blob(sha256)? {
+        Some(row) if !row.damaged => {
+            staging.put(Table::Blobs, sha256.0.to_vec(), BlobRow { damaged: true, ..row }.to_row())
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn remove_blob(sha256: &Sha256, staging: &Staging<'_>) -> Result<(), StoreError> {
+    match View::new(staging).blob(sha256)? {
+        Some(row) if row.count > 0 => {
+            Err(corrupt(Table::Blobs, format!("{} versions refer to the blob {sha256}: its row stays", row.count)))
+        }
+        Some(_) | None => staging.delete(Table::Blobs, sha256.0.to_vec()),
+    }
 }
 
 fn put_namespace(namespace: &Namespace, staging: &Staging<'_>) -> Result<(), StoreError> {
