@@ -74,11 +74,11 @@ pub enum ColorWhen {
 /// How progress is shown.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ProgressForm {
-    /// A bar on a terminal, else a line now and then
+    /// A bar on a terminal, else a JSON line now and then
     Auto,
     /// A bar
     Bar,
-    /// One JSON object a line, on stderr
+    /// One JSON object a line, on stderr, each second
     Json,
     /// None
     None,

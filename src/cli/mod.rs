@@ -6,8 +6,10 @@
 pub mod args;
 pub mod exit;
 mod first_admin;
+mod opening;
 pub mod output;
 mod process;
+pub mod progress;
 mod serve;
 mod socket;
 pub mod transport;

@@ -1,8 +1,9 @@
-//! `serve`: opens the directory, listens, says so, and drains when it is told to stop.
+//! `serve`: listens, opens the directory while it answers that it starts, says so, and drains when it is told to stop.
 
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
@@ -12,16 +13,19 @@ use tokio::task::JoinHandle;
 
 use super::args::{Globals, ServeArgs};
 use super::exit::{CliError, Exit};
+use super::opening::{Opened, Opens};
 use super::output::Output;
-use super::wire_up::{Registry, connection_limits};
+use super::wire_up::{Registry, connection_limits, http_limits, http_settings};
 use super::{first_admin, process, socket};
 use crate::config::Config;
-use crate::http::app::App;
-use crate::http::pipeline;
 use crate::http::server::{self, Listener};
+use crate::http::starting::Front;
 use crate::services::upkeep;
 use crate::storage::directory::{Create, DataDirectory};
 use crate::telemetry;
+
+/// How long threads that may block are waited for at the very end.
+const THREADS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs the registry until it is told to stop.
 ///
@@ -47,7 +51,10 @@ pub(super) fn serve(global: &Globals, args: &ServeArgs, output: Output) -> Resul
     let run_folder = directory.run_folder()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| CliError::io("the runtime could not be started", &error))?;
-    runtime.block_on(run(&config, directory, listener, run_folder, output))
+    let ended = runtime.block_on(run(&config, directory, listener, run_folder, output));
+    // What does not leave is left behind: an opening is as safe to cut as by a crash.
+    runtime.shutdown_timeout(THREADS_PATIENCE);
+    ended
 }
 
 fn bind(address: SocketAddr) -> Result<StdListener, CliError> {
@@ -67,6 +74,39 @@ fn bind(address: SocketAddr) -> Result<StdListener, CliError> {
     })
 }
 
+/// What answers from before the data is open until the end.
+struct Door {
+    front: Arc<Front>,
+    stop: Arc<watch::Sender<bool>>,
+    serving: JoinHandle<()>,
+    run_folder: PathBuf,
+}
+
+impl Door {
+    /// Listens on the port and on the admin socket.
+    fn open(config: &Config, listener: TcpListener, run_folder: PathBuf) -> Result<Self, CliError> {
+        let failed = |what: &'static str| move |error: std::io::Error| CliError::io(what, &error);
+        let admin = socket::listen(&run_folder).map_err(failed("the admin socket could not be made"))?;
+        let front = Arc::new(Front::new(http_settings(config), http_limits(config)));
+        let stop = Arc::new(watch::Sender::new(false));
+        watch_signals(&front, &stop).map_err(failed("signals can't be watched"))?;
+        let service = {
+            let front = Arc::clone(&front);
+            Arc::new(move |request, info| Arc::clone(&front).handle(request, info))
+        };
+        let listeners = vec![Listener::Tcp(listener), Listener::Unix(admin)];
+        let serving = tokio::spawn(server::serve(listeners, connection_limits(config), service, stop.subscribe()));
+        Ok(Self { front, stop, serving, run_folder })
+    }
+
+    /// Waits until the last connection is closed, which takes the shutdown.
+    async fn closed(self) -> Result<(), CliError> {
+        let ended = self.serving.await;
+        socket::remove(&self.run_folder);
+        ended.map_err(|error| CliError::new(Exit::Failed, "internal", "the server broke").why(error.to_string()))
+    }
+}
+
 async fn run(
     config: &Config,
     directory: DataDirectory,
@@ -78,42 +118,61 @@ async fn run(
     if directory.is_new() && config.admin_token_file.is_none() {
         first_admin::mark_new(&directory)?;
     }
-    let registry = Registry::open(config, directory)?;
-    upkeep::prepare(&registry.app.services).await?;
-    first_admin::prepare(config.admin_token_file.as_deref(), &registry).await?;
     let listener = TcpListener::from_std(listener).map_err(failed("the listener could not be set up"))?;
     let address = listener.local_addr().map_err(failed("the listener has no address"))?;
-    let admin = socket::listen(&run_folder).map_err(failed("the admin socket could not be made"))?;
-    let shutdown = watch_signals(&registry.app).map_err(failed("signals can't be watched"))?;
+    let door = Door::open(config, listener, run_folder)?;
+    let mut line = Some(format!("listening on http://{address}"));
+    let mut announce = || line.take().map_or(Ok(()), |line| output.line(&line));
+    let shutdown = door.stop.subscribe();
+    let opens = Opens::begin(config, directory, &door.front, &shutdown);
+    let registry = match prepared(config, opens.end(&mut announce).await).await {
+        Ok(Some(registry)) => registry,
+        ended @ (Ok(None) | Err(_)) => {
+            door.stop.send_replace(true);
+            door.closed().await?;
+            return ended.map(|_stopped| Exit::Ok);
+        }
+    };
     let upkeep = spawn_upkeep(&registry, shutdown.clone());
     let initial = first_admin::watch(&registry, shutdown.clone());
-    let app = Arc::clone(&registry.app);
-    let service = Arc::new(move |request, info| pipeline::handle(Arc::clone(&app), request, info));
-    let listeners = vec![Listener::Tcp(listener), Listener::Unix(admin)];
-    let serving = tokio::spawn(server::serve(listeners, connection_limits(config), service, shutdown));
-    output.line(&format!("listening on http://{address}"))?;
+    door.front.open(Arc::clone(&registry.app));
+    if *shutdown.borrow() {
+        registry.app.start_draining();
+    }
+    announce()?;
     tracing::info!(%address, data = %registry.directory.path().display(), "listening");
     notify(&[NotifyState::Ready]);
-    serving
-        .await
-        .map_err(|error| CliError::new(Exit::Failed, "internal", "the server broke").why(error.to_string()))?;
+    door.closed().await?;
     for task in [upkeep, initial] {
         if let Err(error) = task.await {
             tracing::error!(%error, "a task of the server panicked");
         }
     }
-    socket::remove(&run_folder);
     registry.close().await;
     tracing::info!("stopped");
     Ok(Exit::Ok)
 }
 
+/// What is done between opening and serving; none when the process is to stop.
+async fn prepared(config: &Config, opened: Result<Opened, CliError>) -> Result<Option<Registry>, CliError> {
+    match opened? {
+        Opened::Stopped => {
+            tracing::info!("stopped before the data was open");
+            Ok(None)
+        }
+        Opened::Registry(registry) => {
+            upkeep::prepare(&registry.app.services).await?;
+            first_admin::prepare(config.admin_token_file.as_deref(), &registry).await?;
+            Ok(Some(*registry))
+        }
+    }
+}
+
 /// Watches for SIGTERM and SIGINT: the first one drains, the second one ends the process at once.
-fn watch_signals(app: &Arc<App>) -> std::io::Result<watch::Receiver<bool>> {
+fn watch_signals(front: &Arc<Front>, stop: &Arc<watch::Sender<bool>>) -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let (stop, shutdown) = watch::channel(false);
-    let app = Arc::downgrade(app);
+    let (front, stop) = (Arc::downgrade(front), Arc::clone(stop));
     tokio::spawn(async move {
         let mut next = async || {
             tokio::select! {
@@ -123,7 +182,7 @@ fn watch_signals(app: &Arc<App>) -> std::io::Result<watch::Receiver<bool>> {
         };
         next().await;
         tracing::info!("stopping: open requests are finished, a second signal ends them");
-        if let Some(app) = app.upgrade() {
+        if let Some(app) = front.upgrade().as_ref().and_then(|front| front.app()) {
             app.start_draining();
         }
         notify(&[NotifyState::Stopping]);
@@ -131,7 +190,7 @@ fn watch_signals(app: &Arc<App>) -> std::io::Result<watch::Receiver<bool>> {
         let exit = next().await;
         end_at_once(exit);
     });
-    Ok(shutdown)
+    Ok(())
 }
 
 #[expect(clippy::exit, reason = "a second signal asks for exactly this; what was acknowledged is durable")]
@@ -146,7 +205,7 @@ fn spawn_upkeep(registry: &Registry, shutdown: watch::Receiver<bool>) -> JoinHan
 }
 
 /// Tells the service manager, if there is one.
-fn notify(states: &[NotifyState<'_>]) {
+pub(super) fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(%error, "the service manager could not be told");
     }

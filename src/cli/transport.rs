@@ -22,11 +22,17 @@ use crate::http::body::RequestBody;
 use crate::http::connection::{ConnectionInfo, Peer};
 use crate::http::pipeline;
 use crate::storage::directory::{Create, DataDirectory, DirectoryError, RUN_FOLDER};
+use crate::storage::open::unwatched;
 
 /// How long a verb waits for a directory that another process has but does not serve: a server that starts or stops,
 /// or another verb.
 const PATIENCE: Duration = Duration::from_secs(3);
 const RETRY: Duration = Duration::from_millis(50);
+/// How long a verb waits for a server that opens its data, from the first time that it says so.
+const STARTING_PATIENCE: Duration = Duration::from_secs(30);
+const STARTING_RETRY: Duration = Duration::from_millis(200);
+/// Asks whether a server is ready, and so is never waited for.
+const READY: &str = "/readyz";
 /// The largest answer that is read.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 /// The most entries of a list that is asked for whole.
@@ -91,7 +97,7 @@ impl Transport {
                 return Ok(socket);
             }
             match DataDirectory::open(&config.data, create) {
-                Ok(directory) => return Ok(Self::InProcess(Box::new(Registry::open(config, directory)?))),
+                Ok(directory) => return Ok(Self::InProcess(Box::new(Registry::open(config, directory, &unwatched)?))),
                 Err(DirectoryError::Locked { .. }) if begun.elapsed() < PATIENCE => tokio::time::sleep(RETRY).await,
                 Err(error) => return Err(error.into()),
             }
@@ -106,13 +112,42 @@ impl Transport {
         connect(&config.data.join(RUN_FOLDER)).await
     }
 
-    /// Sends a request and hands back the success envelope.
+    /// Sends a request and hands back the success envelope. A server that still opens its data is waited for.
     ///
     /// # Errors
     /// The registry's refusal, or that it could not be reached.
     pub async fn call(&mut self, call: Call) -> Result<Value, CliError> {
-        let (status, envelope) = self.send(call).await?;
-        if envelope["ok"] == true { Ok(envelope) } else { Err(CliError::refused(status, envelope)) }
+        let begun = Instant::now();
+        let mut is_told = false;
+        loop {
+            let (status, envelope) = self.send(&call).await?;
+            if envelope["ok"] == true {
+                return Ok(envelope);
+            }
+            if status != 503 || envelope["error"]["reason"] != "starting" || call.target.starts_with(READY) {
+                return Err(CliError::refused(status, envelope));
+            }
+            if begun.elapsed() >= STARTING_PATIENCE {
+                return Err(self.still_starting().await);
+            }
+            if !is_told {
+                tracing::warn!(seconds = STARTING_PATIENCE.as_secs(), "the server still opens its data: waiting");
+                is_told = true;
+            }
+            tokio::time::sleep(STARTING_RETRY).await;
+        }
+    }
+
+    /// What to say of a server that is not ready in time.
+    async fn still_starting(&mut self) -> CliError {
+        let asked = self.send(&Call::new("GET", READY).query("verbose", "true")).await;
+        let why = asked.ok().and_then(|(_, mut envelope)| {
+            let message = envelope["meta"]["ready"]["checks"][0]["message"].take();
+            message.as_str().map(str::to_owned)
+        });
+        CliError::new(Exit::Failed, "starting", "the server still opens its data")
+            .why(why.unwrap_or_else(|| "it does not say how far it is".to_owned()))
+            .hint("try again later; `vix-registry check` says how far it is")
     }
 
     /// Asks for the pages of a list until there are `limit` entries or no more; the envelope is the last page's, with
@@ -144,7 +179,7 @@ impl Transport {
         }
     }
 
-    async fn send(&mut self, call: Call) -> Result<(u16, Value), CliError> {
+    async fn send(&mut self, call: &Call) -> Result<(u16, Value), CliError> {
         let body = call.body.as_ref().map(Value::to_string).unwrap_or_default();
         let mut request = Request::builder().method(call.method).uri(&call.target).header(HOST, "localhost");
         if call.body.is_some() {

@@ -13,6 +13,7 @@ use crate::http::json_body::JsonLimits;
 use crate::services::{Policy, Services, Stores, upkeep};
 use crate::storage::directory::{DataDirectory, StoreOptions};
 use crate::storage::leases::Leases;
+use crate::storage::open::Watch;
 
 /// A registry that this process runs. What it is made of ends in this order: the services, the stores, the lock.
 pub struct Registry {
@@ -25,12 +26,12 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Opens what is in the directory and puts the services over it.
+    /// Opens what is in the directory and puts the services over it; blocks.
     ///
     /// # Errors
     /// When the data can't be opened.
-    pub fn open(config: &Config, directory: DataDirectory) -> Result<Self, CliError> {
-        let metadata = Arc::new(directory.open_metadata(store_options(config))?);
+    pub fn open(config: &Config, directory: DataDirectory, watch: Watch<'_>) -> Result<Self, CliError> {
+        let metadata = Arc::new(directory.open_metadata(store_options(config), watch)?);
         let blobs = directory.open_blobs()?;
         let policy = Arc::new(policy(config));
         let stores = Stores { metadata, blobs, leases: Leases::default(), policy: Arc::clone(&policy) };
@@ -38,10 +39,11 @@ impl Registry {
         Ok(Self { app: Arc::new(app), policy, directory })
     }
 
-    /// Waits for writes that still run, writes down what was only counted, and closes the stores.
+    /// Waits for writes that still run, stops jobs, writes down what was only counted, and closes the stores.
     pub async fn close(self) {
         let Self { app, policy: _, directory } = self;
         app.tracker.idle().await;
+        app.services.jobs.stop().await;
         upkeep::flush_counts(&app.services).await;
         if Arc::into_inner(app).is_none() {
             tracing::error!("something still uses the stores: they are closed by the end of the process");
@@ -94,6 +96,7 @@ fn policy(config: &Config) -> Policy {
         upload_ttl_ms: signed_ms(config.uploads.ttl),
         uploads_per_user_max: config.uploads.per_user,
         token_expires_max_ms: config.tokens.expires_max.map(signed_ms),
+        backup_dir: config.backup.dir.clone(),
         login: config.login.enabled,
         login_ttl_ms: signed_ms(config.login.token_ttl),
         login_concurrency: config.login.concurrency,
@@ -103,7 +106,8 @@ fn policy(config: &Config) -> Policy {
     }
 }
 
-fn http_settings(config: &Config) -> HttpSettings {
+/// What the operator set for HTTP.
+pub(super) fn http_settings(config: &Config) -> HttpSettings {
     let proxies = config.http.trusted_proxies.iter();
     HttpSettings {
         public_url: config.public_url.clone(),
@@ -115,7 +119,8 @@ fn http_settings(config: &Config) -> HttpSettings {
     }
 }
 
-fn http_limits(config: &Config) -> HttpLimits {
+/// The bounds of requests.
+pub(super) fn http_limits(config: &Config) -> HttpLimits {
     let limits = &config.limits;
     HttpLimits {
         header_bytes_max: usize::try_from(limits.header_bytes).unwrap_or(usize::MAX),

@@ -47,6 +47,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 const YEAR: Duration = Duration::from_hours(365 * 24);
+const YEARS_10: Duration = Duration::from_hours(3_650 * 24);
 const CENTURY: Duration = Duration::from_hours(36_500 * 24);
 const MINUTES_10: Duration = Duration::from_mins(10);
 
@@ -61,6 +62,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("tokens", "Tokens"),
     ("login", "Login by password"),
     ("storage", "Store"),
+    ("backup", "Backups asked for over the API"),
     ("downloads", "Download counts"),
     ("log", "Log"),
 ];
@@ -305,6 +307,30 @@ pub static KEYS: &[Key] = &[
         "64 MiB",
         Kind::Bytes(0..=TIB, |c| &mut c.storage.free_bytes_min),
         "Free space on the data directory's disk below which publishing stops (507).",
+    ),
+    key(
+        "storage.retention",
+        "24 h",
+        Kind::Duration(SECOND..=YEARS_10, |c| &mut c.storage.retention),
+        "How long what was superseded or dropped is kept, in time that a server ran; a copy has to take less.",
+    ),
+    key(
+        "storage.rotate_bytes",
+        "16 MiB",
+        Kind::Bytes(4 * KIB..=TIB, |c| &mut c.storage.rotate_bytes),
+        "How large a log of the journal grows, if the last snapshot is not larger, before a new one is begun.",
+    ),
+    key(
+        "storage.journal_bytes_max",
+        "16 GiB",
+        Kind::Bytes(MIB..=1024 * TIB, |c| &mut c.storage.journal_bytes_max),
+        "Bytes of the journal above which `storage.retention` is cut short, though never to less than an hour.",
+    ),
+    key(
+        "backup.dir",
+        "none",
+        Kind::OptionalPath(|c| &mut c.backup.dir),
+        "The folder in which `POST /v1/admin/backup` makes backups; without one it makes none.",
     ),
     key(
         "downloads.flush_interval",

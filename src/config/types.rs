@@ -37,6 +37,8 @@ pub struct Config {
     pub login: Login,
     /// The store.
     pub storage: Storage,
+    /// Backups that are asked for over the API.
+    pub backup: Backup,
     /// Download counts.
     pub downloads: Downloads,
     /// What is logged and how.
@@ -180,6 +182,19 @@ pub struct Storage {
     pub queue: usize,
     /// Free bytes on the data directory's file system below which publishing stops.
     pub free_bytes_min: u64,
+    /// How long what was superseded or dropped is kept, in time that a server ran.
+    pub retention: Duration,
+    /// The least bytes of a log before a new one is begun.
+    pub rotate_bytes: u64,
+    /// Bytes of the journal above which the retention is cut short.
+    pub journal_bytes_max: u64,
+}
+
+/// Backups that are asked for over the API.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Backup {
+    /// The folder that they are made in; none: there are no such backups.
+    pub dir: Option<PathBuf>,
 }
 
 /// Download counts.

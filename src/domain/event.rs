@@ -15,7 +15,7 @@ use super::version::VersionNumber;
 pub const ENTRY_BYTES_MAX: usize = 65_535;
 
 /// One of the two logs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Log {
     /// What anonymous callers may follow.
     Public,

@@ -5,12 +5,15 @@
 
 pub mod audit;
 pub mod blob;
+pub mod backup;
 pub mod caller;
 pub mod change;
 pub mod closure;
 pub mod create;
 pub mod digest;
+pub mod entry;
 pub mod event;
+pub mod fold;
 pub mod govern;
 pub mod id;
 pub mod json;

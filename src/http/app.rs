@@ -145,7 +145,8 @@ impl App {
     }
 }
 
-fn system_time() -> Timestamp {
+/// The system's clock.
+pub(super) fn system_time() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

@@ -1,7 +1,7 @@
 //! The only layer that knows HTTP and JSON: accepts, finds the route, checks access, decodes, encodes.
 //!
 //! It holds no business rule and never touches a file or the database. A request's way is [`pipeline`], top to bottom;
-//! every endpoint is a row of [`routes`]; connections are [`server`]'s; what every refusal looks like is in [`problem`].
+//! every endpoint is a row of [`routes`]; until the store is open, [`starting`] answers; connections are [`server`]'s; what every refusal looks like is in [`problem`].
 
 pub mod access;
 pub mod access_log;
@@ -38,5 +38,6 @@ pub mod respond;
 pub mod routes;
 pub mod server;
 mod socket;
+pub mod starting;
 pub mod trace;
 pub mod wire;

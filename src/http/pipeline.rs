@@ -17,7 +17,7 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 
 use super::access::{admit, authenticate};
 use super::access_log::Visit;
-use super::app::App;
+use super::app::{App, HttpLimits, HttpSettings};
 use super::body::{RequestBody, ResponseBody, full};
 use super::call::{Call, RequestMeta};
 use super::client::client;
@@ -35,23 +35,56 @@ use super::respond::{Asked, respond};
 use super::routes::{BodyKind, ROUTES, Route, matcher};
 use super::trace::{X_REQUEST_ID, request_id, trace_id};
 use crate::domain::refusal::Reason;
+use crate::domain::time::Timestamp;
+
+/// A request and what is known of it before anything about it is decided.
+pub(super) struct Arrival {
+    /// Its head.
+    pub(super) parts: Parts,
+    /// Its body, unread.
+    pub(super) body: RequestBody,
+    /// What goes with it to the services.
+    pub(super) meta: RequestMeta,
+    /// Its line in the log.
+    pub(super) visit: Visit,
+}
 
 /// Answers one request, whatever it is: over the network, from the admin socket or inside the process.
 pub async fn handle(app: Arc<App>, request: Request<RequestBody>, info: ConnectionInfo) -> Response<ResponseBody> {
+    let Arrival { parts, body, meta, mut visit } = match arrive(request, info, app.now(), (&app.limits, &app.settings))
+    {
+        Ok(arrival) => arrival,
+        Err(bare) => return *bare,
+    };
+    let id = meta.request_id.clone();
+    // 4. The answer, or why there is none.
+    let answered = answer(&app, &parts, body, meta, &mut visit).await;
+    leave(answered, visit, (&parts, &id), &app.settings)
+}
+
+/// The first steps, which every request goes through whether the registry is open yet or not.
+///
+/// # Errors
+/// The bare answer to a head that is too large.
+pub(super) fn arrive(
+    request: Request<RequestBody>,
+    info: ConnectionInfo,
+    started: Timestamp,
+    (limits, settings): (&HttpLimits, &HttpSettings),
+) -> Result<Arrival, Box<Response<ResponseBody>>> {
     let (mut parts, mut body) = request.into_parts();
-    let started = app.now();
     // 1. An id, before anything can be refused.
     let id: Arc<str> = request_id(&parts.headers, started).into();
     let mut visit = Visit::begin(&parts, &mut body, Arc::clone(&id));
     visit.trace_id = trace_id(&parts.headers);
     // 2. A head that is too large is not looked at any further.
-    if let Some(status) = guards::too_large(&parts, &app.limits) {
+    if let Some(status) = guards::too_large(&parts, limits) {
         let mut response = bare(status, parts.version);
         finish_headers(response.headers_mut(), &id);
-        return visit.attach(response);
+        return Err(Box::new(visit.attach(response)));
     }
     // 3. Who is at the other end.
-    let client = client(info.peer, &parts.headers, &app.settings.trusted_proxies);
+    let client = client(info.peer, &parts.headers, &settings.trusted_proxies);
     visit.client_ip = client.ip;
     let meta = RequestMeta {
         request_id: id.to_string(),
@@ -65,16 +98,24 @@ pub async fn handle(app: Arc<App>, request: Request<RequestBody>, info: Connecti
         // A range is a part of GET's body; HEAD tells of the whole (RFC 9110 section 14.2).
         parts.headers.remove(RANGE);
     }
-    // 4. The answer, or why there is none.
-    let answered = answer(&app, &parts, body, meta, &mut visit).await;
+    Ok(Arrival { parts, body, meta, visit })
+}
+
+/// The last step: what stands on every answer, and its line in the log.
+pub(super) fn leave(
+    answered: Result<Response<ResponseBody>, Failure>,
+    mut visit: Visit,
+    (parts, id): (&Parts, &str),
+    settings: &HttpSettings,
+) -> Response<ResponseBody> {
     let mut response = answered.unwrap_or_else(|failure| {
-        failure.log(&id);
+        failure.log(id);
         visit.reason = Some(failure.reason());
-        without_body_for_head(failure.respond(&id), &parts.method)
+        without_body_for_head(failure.respond(id), &parts.method)
     });
     // 5. What stands on every answer.
-    finish_headers(response.headers_mut(), &id);
-    cors::finish(response.headers_mut(), &parts, &app.settings);
+    finish_headers(response.headers_mut(), id);
+    cors::finish(response.headers_mut(), parts, settings);
     visit.attach(response)
 }
 

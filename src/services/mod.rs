@@ -13,6 +13,7 @@ pub mod context;
 pub mod dependents;
 pub mod download;
 pub mod error;
+pub mod jobs;
 pub mod load;
 pub mod manifest;
 pub mod members;
@@ -22,7 +23,9 @@ pub mod policy;
 pub mod precondition;
 pub mod publish;
 pub mod reach;
+pub mod reports;
 pub mod search;
+pub mod standing;
 pub mod stats;
 pub mod stores;
 pub mod upkeep;
@@ -87,6 +90,10 @@ pub struct Services {
     pub closures: closure::ClosureService,
     /// How much there is, and whether it works.
     pub stats: stats::StatsService,
+    /// When it was last copied, verified and cleaned.
+    pub standing: standing::StandingService,
+    /// Backups, verifications and what removes garbage.
+    pub jobs: jobs::JobService,
 }
 
 impl Services {
@@ -114,6 +121,8 @@ impl Services {
             uploads: uploads::UploadService::new(stores.clone()),
             closures: closure::ClosureService::new(stores.clone()),
             stats: stats::StatsService::new(stores.clone()),
+            standing: standing::StandingService::new(stores),
+            jobs: jobs::JobService::new(stores.clone()),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The rules and limits that an operator can set, as the services see them.
 
+use std::path::PathBuf;
+
 use crate::domain::create::ClaimPolicy;
 use crate::domain::text::TextLimits;
 
@@ -38,6 +40,8 @@ pub struct Policy {
     pub flush_interval_ms: u64,
     /// Longest life that a login token may give to another, in milliseconds; none: any.
     pub token_expires_max_ms: Option<i64>,
+    /// The folder in which backups are made that are asked for over the API; none: there are none.
+    pub backup_dir: Option<PathBuf>,
     /// Whether people may log in with a password.
     pub login: bool,
     /// How long a login token lives, in milliseconds.
@@ -81,6 +85,7 @@ impl Default for Policy {
             uploads_per_user_max: 32,
             flush_interval_ms: 60_000,
             token_expires_max_ms: None,
+            backup_dir: None,
             login: true,
             login_ttl_ms: 12 * HOUR_MS,
             login_concurrency: 2,

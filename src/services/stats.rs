@@ -1,5 +1,7 @@
 //! How much there is, and whether everything works: for admins, load balancers and people who look.
 
+use super::jobs::JobKind;
+use super::reports::Reports;
 use super::{ServiceError, Stores};
 use crate::domain::event::Log;
 use crate::domain::time::Timestamp;
@@ -30,9 +32,9 @@ pub struct Stats {
     pub public_serial: u64,
     /// The last serial of the internal log.
     pub internal_serial: u64,
-    /// When a backup was last finished; none before there are backups.
+    /// When a backup was last finished.
     pub last_backup_at: Option<Timestamp>,
-    /// When all bytes were last verified; none before that can be done.
+    /// When all bytes were last verified, whatever was found.
     pub last_verify_at: Option<Timestamp>,
     /// What does not work, though reads do.
     pub degraded: Vec<&'static str>,
@@ -85,12 +87,14 @@ pub struct Readiness {
 /// Counts and checks.
 pub struct StatsService {
     stores: Stores,
+    reports: Reports,
 }
 
 impl StatsService {
     /// Looks at `stores`.
     pub fn new(stores: Stores) -> Self {
-        Self { stores }
+        let reports = Reports::of(stores.blobs.data());
+        Self { stores, reports }
     }
 
     /// How much there is.
@@ -100,6 +104,8 @@ impl StatsService {
     pub async fn stats(&self) -> Result<Stats, ServiceError> {
         let disk_free_bytes = self.stores.blobs.free_bytes()?;
         let degraded = self.readiness().await.degraded;
+        let [last_backup_at, last_verify_at] =
+            [JobKind::Backup, JobKind::Verify].map(|kind| self.reports.last(kind)?.done_at);
         let count = move |view: &View<'_>| {
             Ok(Stats {
                 packages: view.counter(Counter::Packages)?,
@@ -111,8 +117,8 @@ impl StatsService {
                 disk_free_bytes,
                 public_serial: last_serial(view, Log::Public)?,
                 internal_serial: last_serial(view, Log::Internal)?,
-                last_backup_at: None,
-                last_verify_at: None,
+                last_backup_at,
+                last_verify_at,
                 degraded,
             })
         };

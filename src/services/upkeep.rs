@@ -13,8 +13,8 @@ use super::{Policy, ServiceError, Services};
 /// How often expired uploads are looked for.
 const EXPIRE_EVERY: Duration = Duration::from_mins(1);
 
-/// Works until `shutdown` says true (or its sender is gone), then ends the waits of the change feed and writes down
-/// what was counted so far. What is still answered while the server drains is left to one more [`flush_counts`].
+/// Works until `shutdown` says true (or its sender is gone), then ends the waits of the change feed, stops jobs, and
+/// writes down what was counted so far. What is still answered while the server drains is left to one more [`flush_counts`].
 pub async fn run(services: &Services, policy: &Policy, mut shutdown: watch::Receiver<bool>) {
     let mut flush = every(Duration::from_millis(policy.flush_interval_ms.max(1)));
     let mut expire = every(EXPIRE_EVERY);
@@ -26,6 +26,7 @@ pub async fn run(services: &Services, policy: &Policy, mut shutdown: watch::Rece
         }
     }
     services.changes.end_waits();
+    services.jobs.stop().await;
     flush_counts(services).await;
 }
 

@@ -14,6 +14,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 
 use super::blobs::{BlobError, BlobStore};
 use super::fs::{Fs as _, RealFs};
+use super::open::Watch;
 use super::redb::{METADATA_FILE, NoJournal, Options, RedbMetadata};
 use super::{Backend, Moment, StoreError};
 use crate::domain::time::Timestamp;
@@ -174,7 +175,7 @@ impl DataDirectory {
     ///
     /// # Errors
     /// As [`RedbMetadata::open`].
-    pub fn open_metadata(&self, options: StoreOptions) -> Result<Backend, StoreError> {
+    pub fn open_metadata(&self, options: StoreOptions, _watch: Watch<'_>) -> Result<Backend, StoreError> {
         let StoreOptions { cache_bytes, queue_length } = options;
         let clock = Box::new(moment);
         RedbMetadata::open(&self.path, Options { cache_bytes, queue_length, sink: Box::new(NoJournal), clock })
@@ -298,6 +299,7 @@ fn read_pid(file: &mut File) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::open::unwatched;
     use std::os::unix::fs::PermissionsExt as _;
 
     const OPTIONS: StoreOptions = StoreOptions { cache_bytes: 1 << 20, queue_length: 8 };
@@ -362,7 +364,7 @@ mod tests {
         assert!(matches!(DataDirectory::open(&path, Create::No), Err(DirectoryError::Missing { .. })));
         let directory = DataDirectory::open(&path, Create::Yes).unwrap();
         assert!(directory.is_new());
-        drop((directory.open_metadata(OPTIONS).unwrap(), directory.open_blobs().unwrap()));
+        drop((directory.open_metadata(OPTIONS, &unwatched).unwrap(), directory.open_blobs().unwrap()));
         drop(directory);
         assert!(!DataDirectory::open(&path, Create::No).unwrap().is_new());
     }

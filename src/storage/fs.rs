@@ -10,8 +10,12 @@ use std::io;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _};
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags};
+
+/// The unit in which `stat` counts blocks, whatever the file system's own is.
+const STAT_BLOCK_BYTES: u64 = 512;
 
 /// How a file that exists is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +35,16 @@ pub struct Stat {
     pub inode: u64,
     /// Length in bytes.
     pub size: u64,
+    /// Bytes of the blocks that it has, those past its end too.
+    pub allocated: u64,
     /// Permission bits.
     pub mode: u32,
+    /// How many names it has.
+    pub links: u64,
     /// Last change of content, name count or permissions, in nanoseconds since 1970; nothing sets it back.
     pub changed_ns: i64,
+    /// When the inode was made, in nanoseconds since 1970; none where the file system does not tell.
+    pub born_ns: Option<i64>,
 }
 
 /// The calls that storage makes to the disk; all block, all are one system call or a loop over one.
@@ -53,6 +63,10 @@ pub trait Fs: fmt::Debug + Send + Sync + 'static {
     fn write_all_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Cuts or extends the file to `size` bytes.
     fn set_len(&self, file: &File, size: u64) -> io::Result<()>;
+    /// Gives the file the blocks of `offset..offset + len` and leaves its length as it is (`FALLOC_FL_KEEP_SIZE`); blocks
+    /// that it has already cost nothing. On `StorageFull` some of them may have come; `Unsupported` where there is no such
+    /// call. Growing the file later keeps blocks past its end; any other change of its length gives them back.
+    fn allocate(&self, file: &File, offset: u64, len: u64) -> io::Result<()>;
     /// Takes away every permission but the owner's to read (0400).
     fn set_read_only(&self, file: &File) -> io::Result<()>;
     /// Makes content and length durable (fdatasync). After a failure the file must not be trusted, nor synced again.
@@ -120,6 +134,10 @@ impl Fs for RealFs {
         file.set_len(size)
     }
 
+    fn allocate(&self, file: &File, offset: u64, len: u64) -> io::Result<()> {
+        Ok(rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, offset, len)?)
+    }
+
     fn set_read_only(&self, file: &File) -> io::Result<()> {
         Ok(rustix::fs::fchmod(file, Mode::RUSR)?)
     }
@@ -168,12 +186,16 @@ impl Fs for RealFs {
 
     fn stat(&self, file: &File) -> io::Result<Stat> {
         let metadata = file.metadata()?;
+        let born = metadata.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
         Ok(Stat {
             device: metadata.dev(),
             inode: metadata.ino(),
             size: metadata.size(),
+            allocated: metadata.blocks().saturating_mul(STAT_BLOCK_BYTES),
             mode: metadata.mode() & 0o7777,
+            links: metadata.nlink(),
             changed_ns: metadata.ctime().wrapping_mul(1_000_000_000).wrapping_add(metadata.ctime_nsec()),
+            born_ns: born.and_then(|born| i64::try_from(born.as_nanos()).ok()),
         })
     }
 
@@ -221,6 +243,19 @@ mod tests {
         let mut buf = [0; 9];
         assert_eq!(read_full(&RealFs, &opened, &mut buf, 1).unwrap(), 4);
         assert_eq!(&buf[..4], b"ytes");
+    }
+
+    #[test]
+    fn blocks_are_given_without_a_longer_file_and_a_birth_outlasts_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = RealFs.create(&dir.path().join("file")).unwrap();
+        let born = RealFs.stat(&file).unwrap();
+        RealFs.allocate(&file, 0, 1 << 20).unwrap();
+        RealFs.write_all_at(&file, b"bytes", 0).unwrap();
+        RealFs.link_file(&file, &dir.path().join("other")).unwrap();
+        let stat = RealFs.stat(&file).unwrap();
+        assert_eq!((stat.size, stat.links, born.links, stat.born_ns), (5, 2, 1, born.born_ns));
+        assert!(stat.allocated >= 1 << 20);
     }
 
     #[test]

@@ -6,15 +6,21 @@
 
 pub mod blobs;
 pub mod directory;
+pub mod disk;
 pub mod fs;
 pub mod journal;
 pub mod keys;
 pub mod leases;
+pub mod open;
 pub mod progress;
 pub mod redb;
+pub mod reports;
 pub mod rows;
 pub mod scans;
+pub mod scrub;
 pub mod tables;
+#[cfg(test)]
+mod tests;
 pub mod view;
 
 use std::future::Future;

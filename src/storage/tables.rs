@@ -71,6 +71,8 @@ tables! {
     Audit = 22, "audit-v1";
     /// Counter's number → how many (packages, versions, users, tokens, blobs, blob bytes).
     Counters = 23, "counters-v1";
+    /// Generation number, history → the tick at which that snapshot was durable.
+    Snapshots = 24, "snapshots-v1";
 }
 
 /// One step of a commit. A batch's steps, in order, are everything that the commit does.
@@ -109,7 +111,7 @@ pub enum Counter {
     Blobs,
     /// Their bytes.
     BlobBytes,
-    /// Seconds in which a server ran on this directory.
+    /// Seconds in which a server ran on this directory, as of before the journal, whose frames tell them now.
     Ticks,
 }
 

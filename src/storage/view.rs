@@ -84,6 +84,11 @@ impl<'t> View<'t> {
         Self { rows }
     }
 
+    /// The rows as bytes, for what reads every table.
+    pub fn rows(&self) -> &'t dyn Rows {
+        self.rows
+    }
+
     fn row<T: Row>(&self, table: Table, key: &[u8]) -> Result<Option<T>, StoreError> {
         self.rows.get(table, key)?.map(|bytes| T::from_row(table, &bytes)).transpose()
     }

@@ -14,6 +14,7 @@ const UPLOAD: &str = "id offset size sha256 state created_at expires_at";
 const AUDIT: &str = "id time actor token_id action package version target ip request_id outcome";
 const STATS: &str = "packages versions users tokens blobs blob_bytes disk_free_bytes serial last_backup_at \
                      last_verify_at degraded";
+const JOB: &str = "id kind state progress created_at finished_at result error";
 const SERVICE: &str = "service version api anonymous_read login read_only namespace_claim public_url features limits";
 const LIMITS: &str = "artifact_bytes_max json_bytes_max json_depth_max readme_bytes_max page_max upload_ttl_s";
 
@@ -42,6 +43,7 @@ fn members(operation: &str) -> Option<Vec<&'static str>> {
         "listDependents" => ("name version req kind optional", ""),
         "resolveClosure" | "resolve" => ("roots packages", ""),
         "getStats" => (STATS, ""),
+        "listJobs" | "getJob" => (JOB, ""),
         "getService" => (SERVICE, ""),
         "getHealth" | "getLivez" => ("status version", ""),
         _ => return None,
@@ -59,6 +61,8 @@ fn inner(name: &str) -> Option<&'static str> {
         "user" => Some(USER),
         "token" => Some(TOKEN),
         "serial" => Some("public internal"),
+        "progress" => Some("done total unit"),
+        "error" => Some("code reason message"),
         _ => None,
     }
 }

@@ -17,6 +17,7 @@ use crate::cli::transport::{Call, Transport};
 use crate::config::Config;
 use crate::storage::directory::{Create, DataDirectory, DirectoryError, INITIAL_TOKEN_FILE, StoreOptions};
 use crate::storage::fs::{Fs as _, RealFs};
+use crate::storage::open::unwatched;
 
 /// A sync that takes longer makes every publish slow.
 const SLOW_SYNC: Duration = Duration::from_millis(500);
@@ -204,7 +205,7 @@ async fn data(config: &Config, findings: &mut Findings) {
     match DataDirectory::open(&config.data, Create::No) {
         Ok(directory) => {
             findings.ok("lock", "no process has the directory");
-            match directory.open_metadata(OPTIONS) {
+            match directory.open_metadata(OPTIONS, &unwatched) {
                 Ok(_metadata) => findings.ok("format", "the metadata opens, and this program knows its format"),
                 Err(error) => findings.fail("format", error.into()),
             }

@@ -3,6 +3,7 @@
 pub mod about;
 pub mod check;
 pub mod config;
+pub mod job;
 pub mod member;
 pub mod namespace;
 pub mod package;

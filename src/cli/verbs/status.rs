@@ -9,16 +9,17 @@ use hyper::Request;
 use hyper::client::conn::http1;
 use hyper::header::HOST;
 use hyper_util::rt::TokioIo;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-use super::table::lines;
+use super::table::{cell, lines};
 use super::{both, runtime, with_registry};
 use crate::cli::args::{Globals, ServeArgs};
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::output::Shown;
 use crate::cli::transport::{Call, Transport};
 use crate::config::Config;
+use crate::domain::time::Timestamp;
 use crate::storage::directory::Create;
 
 /// How long a server may take to say that it is ready.
@@ -35,8 +36,37 @@ pub fn status(global: &Globals) -> Result<Shown, CliError> {
             Transport::InProcess(_) => "no server runs on the directory",
         };
         let stats = transport.call(Call::new("GET", "/v1/admin/stats")).await?;
-        Ok(both(stats, |stats| format!("{runs}\n{}", lines(stats))))
+        let standing = standing(&stats["meta"]["storage"], Timestamp(jiff::Timestamp::now().as_millisecond()));
+        Ok(both(stats, |stats| format!("{runs}\n{}\n{standing}", lines(stats))))
     })
+}
+
+/// How it stands with its disk, a line for each thing.
+fn standing(storage: &Value, now: Timestamp) -> String {
+    let kept = ["backup", "verify", "gc"].map(|kind| format!("{kind:<16}  {}", last(&storage[kind], now)));
+    kept.join("\n")
+}
+
+/// How something last went, and how long ago.
+fn last(report: &Value, now: Timestamp) -> String {
+    let Some(finished) = report["finished_at"].as_str().and_then(Timestamp::parse) else { return "never".to_owned() };
+    let (outcome, text) = (cell(&report["outcome"]), cell(&report["text"]));
+    let mut told = format!("{outcome}, {} ago: {text}", age(finished, now));
+    if let Some(done) = report["done_at"].as_str().and_then(Timestamp::parse).filter(|done| *done != finished) {
+        told = format!("{told}; last done {} ago", age(done, now));
+    }
+    told
+}
+
+/// A length of time in its largest unit; a clock that was set back makes it nothing.
+fn age(then: Timestamp, now: Timestamp) -> String {
+    let seconds = now.0.saturating_sub(then.0).max(0) / 1000;
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
 }
 
 /// Whether the configured server answers that it is ready.
@@ -89,6 +119,21 @@ async fn ask(address: SocketAddr) -> Result<u16, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_done_is_told_with_its_age() {
+        let now = Timestamp::parse("2026-01-03T00:00:00Z").unwrap();
+        let report = |done: Value| json!({ "finished_at": "2026-01-02T21:00:00.000Z", "outcome": "failed", "text": "no room", "done_at": done });
+        assert_eq!(last(&report(Value::Null), now), "failed, 3 h ago: no room");
+        let before = last(&report("2026-01-01T00:00:00.000Z".into()), now);
+        assert_eq!(before, "failed, 3 h ago: no room; last done 2 d ago");
+        assert_eq!(last(&Value::Null, now), "never");
+        for (ms, expected) in
+            [(-5, "0 s"), (119_999, "119 s"), (120_000, "2 min"), (7_200_000, "2 h"), (172_800_000, "2 d")]
+        {
+            assert_eq!(age(Timestamp(0), Timestamp(ms)), expected);
+        }
+    }
 
     #[test]
     fn a_server_that_listens_everywhere_is_asked_on_the_loopback() {

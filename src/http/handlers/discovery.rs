@@ -15,6 +15,7 @@ use crate::http::reply::Reply;
 use crate::http::wire::closure::{Closure, Dependent, ResolveRequest};
 use crate::http::wire::feed::{Change, Stats};
 use crate::http::wire::packages::Package;
+use crate::http::wire::standing::Standing;
 use crate::services::changes::ChangesQuery;
 use crate::services::search::{SearchQuery, Sort};
 
@@ -77,5 +78,8 @@ pub async fn changes(call: Call) -> Result<Reply, Failure> {
 
 /// `GET /v1/admin/stats`.
 pub async fn stats(call: Call) -> Result<Reply, Failure> {
-    Reply::json(&Stats::from(call.app.services.stats.stats().await?))
+    let services = &call.app.services;
+    let standing = serde_json::to_value(Standing::from(services.standing.look()));
+    let standing = standing.map_err(|error| Failure::internal("writing JSON", error))?;
+    Ok(Reply::json(&Stats::from(services.stats.stats().await?))?.with_meta("storage", standing))
 }

@@ -3,6 +3,7 @@
 pub mod artifacts;
 pub mod audit;
 pub mod discovery;
+pub mod jobs;
 pub mod login;
 pub mod members;
 pub mod namespaces;

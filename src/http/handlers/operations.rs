@@ -17,6 +17,14 @@ const FEATURES: &[&str] = &["multipart", "uploads", "resolve"];
 
 /// `GET /health`, `GET /livez`: touches no disk and no lock.
 pub async fn health(_call: Call) -> Result<Reply, Failure> {
+    alive()
+}
+
+/// That the process lives, whether there is a registry yet or not.
+///
+/// # Errors
+/// Internal, when the answer can't be written.
+pub fn alive() -> Result<Reply, Failure> {
     Reply::json(&Alive { status: "ok", version: VERSION })
 }
 

@@ -29,7 +29,7 @@ use Form::{Bytes, Format, Pattern, Words};
 
 /// In which schemas (none: in all), which fields, in which form. The first row that fits counts.
 const FORMS: &[(&[&str], &[&str], Form)] = &[
-    (&["Audit", "Token", "TokenWithSecret", "Upload", "User"], &["id"], Pattern(ID)),
+    (&["Audit", "Job", "Token", "TokenWithSecret", "Upload", "User"], &["id"], Pattern(ID)),
     (&["Audit"], &["token_id"], Pattern(ID)),
     (&["Change"], &["owner"], Pattern(ID)),
     (&["ArtifactRef"], &["upload"], Pattern(ID)),
@@ -45,7 +45,7 @@ const FORMS: &[(&[&str], &[&str], Form)] = &[
     (&[], &["version", "latest"], Pattern(VERSION)),
     (&[], &["secret"], Pattern(SECRET)),
     (&[], &["url"], Format("uri-reference")),
-    (&[], &["created_at", "updated_at", "published_at", "expires_at"], Format("date-time")),
+    (&[], &["created_at", "updated_at", "published_at", "expires_at", "finished_at"], Format("date-time")),
     (&[], &["last_used_at", "revoked_at", "last_backup_at", "last_verify_at"], Format("date-time")),
     (&["Member"], &["since"], Format("date-time")),
     (&["Audit", "Change"], &["time"], Format("date-time")),
@@ -55,6 +55,9 @@ const FORMS: &[(&[&str], &[&str], Form)] = &[
     (&["Dependency", "Dependent", "GivenDependency"], &["kind"], Words(&["normal", "dev", "build"])),
     (&["Token", "TokenWithSecret"], &["kind"], Words(&["token", "login"])),
     (&["Token", "TokenWithSecret"], &["scopes"], Words(&["read", "publish", "admin"])),
+    (&["Job"], &["kind"], Words(&["backup", "verify", "gc"])),
+    (&["Job"], &["state"], Words(&["queued", "running", "done", "failed"])),
+    (&["JobProgress"], &["unit"], Words(&["bytes", "blobs", "rows", "frames"])),
     (&["Upload"], &["state"], Words(&["open", "complete"])),
     (&["Audit"], &["outcome"], Words(&["ok", "denied"])),
     (&["NewUser", "UserPatch"], &["password"], Bytes { min: 8, max: 1024 }),

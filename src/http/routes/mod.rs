@@ -10,14 +10,15 @@ use self::keys::{
     NAMESPACE, OWNER, PACKAGE, PRERELEASE, PURGE, Q, REASON, REQ, SINCE, SORT, USER, VERBOSE, VISIBILITY, WAIT,
 };
 use super::handlers::{
-    artifacts, audit, discovery, login, members, namespaces, operations, packages, publish, tokens, uploads, users,
-    versions, yank,
+    artifacts, audit, discovery, jobs, login, members, namespaces, operations, packages, publish, tokens, uploads,
+    users, versions, yank,
 };
 use super::matching::Matcher;
 use super::wire::Envelope;
 use super::wire::audit::Audit;
 use super::wire::closure::{Closure, Dependent, ResolveRequest};
 use super::wire::feed::{Change, Stats};
+use super::wire::jobs::Job;
 use super::wire::members::{Member, NewMember};
 use super::wire::namespaces::{Namespace, NamespacePatch, NewNamespace};
 use super::wire::operations::{Health, Ready, Service};
@@ -44,9 +45,11 @@ pub static ROUTES: &[Route] = &[
         .query(&[VERBOSE])
         .statuses(&[200, 503]).no_store(),
     Route::get("/v1", "getService", Json(schema::<Envelope<Service>>), handler!(operations::service))
-        .open_to(Access::Open, "What this registry is, can do and limits"),
+        .open_to(Access::Open, "What this registry is, can do and limits")
+        .statuses(&[200, 503]),
     Route::get("/openapi.json", "getOpenApi", Bytes("application/json"), handler!(operations::openapi))
-        .open_to(Access::Open, "This document: every endpoint of the registry, as OpenAPI 3.1"),
+        .open_to(Access::Open, "This document: every endpoint of the registry, as OpenAPI 3.1")
+        .statuses(&[200, 503]),
     Route::get("/v1/packages", "listPackages", List(schema::<Envelope<Vec<Package>>>), handler!(discovery::packages))
         .open_to(Access::Read, "List and search packages, of those that the caller may read")
         .query(&[Q, NAMESPACE, OWNER, KEYWORD, SORT, LIMIT, CURSOR]),
@@ -189,6 +192,11 @@ pub static ROUTES: &[Route] = &[
         .query(&[AFTER, LOG, CHANGES_LIMIT, WAIT]).statuses(&[200, 401]),
     Route::get("/v1/admin/stats", "getStats", Json(schema::<Envelope<Stats>>), handler!(discovery::stats))
         .open_to(Access::InstanceAdmin, "How much there is").no_store(),
+    Route::get("/v1/admin/jobs", "listJobs", List(schema::<Envelope<Vec<Job>>>), handler!(jobs::list))
+        .open_to(Access::InstanceAdmin, "Long works since the server started, newest first; 100 are remembered")
+        .query(&[LIMIT, CURSOR]).no_store(),
+    Route::get("/v1/admin/jobs/{id}", "getJob", Json(schema::<Envelope<Job>>), handler!(jobs::get))
+        .open_to(Access::InstanceAdmin, "One long work: how far it is, what it ended with").no_store(),
 ];
 
 /// The table, ready for matching.

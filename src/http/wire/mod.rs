@@ -6,12 +6,14 @@
 pub mod audit;
 pub mod closure;
 pub mod feed;
+pub mod jobs;
 pub mod members;
 pub mod namespaces;
 pub mod operations;
 pub mod packages;
 pub mod patch;
 pub mod publish;
+pub mod standing;
 pub mod tokens;
 pub mod uploads;
 pub mod users;

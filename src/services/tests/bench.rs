@@ -1,6 +1,5 @@
 //! A registry with users, whose clock moves by a second with each step.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -12,7 +11,7 @@ use crate::domain::event::Log;
 use crate::domain::id::Id;
 use crate::domain::members::Principal;
 use crate::domain::name::{NamespaceName, PackageName, UserName};
-use crate::domain::package::{Description, MemberOf, Visibility};
+use crate::domain::package::{Dependency, Description, MemberOf, Visibility};
 use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Pattern, Patterns, Scope, Scopes, Token, TokenKind};
@@ -25,7 +24,11 @@ use crate::services::yank::VersionTarget;
 use crate::services::{Context, Policy, ServiceError, Services, Stores};
 use crate::storage::blobs::BlobStore;
 use crate::storage::fs::RealFs;
+use crate::storage::progress::Unwatched;
 use crate::storage::redb::{NoJournal, Options, RedbMetadata};
+use crate::storage::scrub::Findings;
+use crate::storage::scrub::memory::MemoryRows;
+use crate::storage::scrub::rows::check_rows;
 use crate::storage::{Cost, Decided, Metadata as _, Moment, View};
 
 pub(super) struct Bench {
@@ -182,12 +185,23 @@ impl Bench {
     }
 
     pub(super) async fn publish(&self, who: &Context, name: &str, number: &str) {
+        self.publish_needing(who, name, number, None).await;
+    }
+
+    /// Publishes a version that depends on others.
+    pub(super) async fn publish_needing(
+        &self,
+        who: &Context,
+        name: &str,
+        number: &str,
+        dependencies: Option<Vec<Dependency>>,
+    ) {
         let request = PublishRequest {
             package: package(name),
             version: VersionNumber::parse(number).unwrap(),
             filename: None,
             about: Description { license: Some(format!("license of {number}")), ..Description::default() },
-            dependencies: None,
+            dependencies,
             manifest: Some(b"{}".to_vec()),
             readme: None,
             create: true,
@@ -233,78 +247,20 @@ impl Bench {
         self.stores.metadata.read(Cost::Point, load).await.unwrap()
     }
 
-    /// Checks that the logs, folded, are what rows say of a package: versions with their state, and owners.
-    pub(super) async fn check_fold(&self, name: &str) {
-        let mut folded = BTreeMap::new();
-        let mut live = false;
-        for log in Log::ALL {
-            if let Some(state) = fold(&self.log(log).await, name) {
-                assert!(!live, "`{name}` is in both logs");
-                (folded, live) = (state, true);
-            }
-        }
-        let name = package(name);
-        let load = move |view: &View<'_>| {
-            let mut rows = BTreeMap::new();
-            if view.package(&name)?.is_none_or(|package| package.purged_at.is_some()) {
-                return Ok(rows);
-            }
-            for version in view.versions(&name)? {
-                let state = if version.purged.is_some() {
-                    "purged".to_owned()
-                } else {
-                    let marks = [version.yank.is_some(), version.deprecated.is_some()];
-                    format!("{} {marks:?}", version.artifact.sha256)
-                };
-                rows.insert(version.number.to_string(), state);
-            }
-            for member in view.members(&MemberOf::Package(name.clone()))? {
-                if member.role == crate::domain::package::Role::Owner {
-                    rows.insert(member.user.to_string(), "owner".to_owned());
-                }
-            }
-            Ok(rows)
+    /// Checks all rows against each other and the logs, folded, against the rows.
+    pub(super) async fn check_rows(&self) {
+        let load = |view: &View<'_>| {
+            let mut findings = Findings::default();
+            check_rows(view.rows(), &Unwatched, &mut findings).unwrap();
+            Ok(findings)
         };
-        let rows = self.stores.metadata.read(Cost::Point, load).await.unwrap();
-        assert_eq!(folded, rows);
+        let findings = self.stores.metadata.read(Cost::Point, load).await.unwrap();
+        assert_eq!(findings.list(), []);
     }
-}
 
-/// What is known of each version and owner.
-type Facts = BTreeMap<String, String>;
-
-/// What one log says of a package, if the package lives in it.
-fn fold(entries: &[serde_json::Value], name: &str) -> Option<Facts> {
-    let mut state: Option<(Facts, BTreeMap<String, [bool; 2]>)> = None;
-    for entry in entries.iter().filter(|entry| entry["package"] == name) {
-        let text = |key: &str| entry[key].as_str().unwrap_or_default().to_owned();
-        let kind = text("type");
-        match kind.as_str() {
-            "package.created" => state = Some(Default::default()),
-            "package.hidden" | "package.purged" => state = None,
-            _ => {}
-        }
-        let Some((facts, marks)) = &mut state else { continue };
-        match kind.as_str() {
-            "version.published" => {
-                facts.insert(text("version"), text("sha256"));
-                marks.insert(text("version"), [false, false]);
-            }
-            "version.yanked" => marks.get_mut(&text("version")).unwrap()[0] = true,
-            "version.unyanked" => marks.get_mut(&text("version")).unwrap()[0] = false,
-            "version.deprecated" => marks.get_mut(&text("version")).unwrap()[1] = entry.get("message").is_some(),
-            "version.purged" => {
-                facts.insert(text("version"), "purged".to_owned());
-                marks.remove(&text("version"));
-            }
-            "owner.added" => drop(facts.insert(text("owner"), "owner".to_owned())),
-            "owner.removed" => drop(facts.remove(&text("owner"))),
-            _ => {}
-        }
+    /// All rows as they stand.
+    pub(super) async fn rows(&self) -> MemoryRows {
+        let load = |view: &View<'_>| Ok(MemoryRows::copy(view.rows()));
+        self.stores.metadata.read(Cost::Point, load).await.unwrap()
     }
-    let (mut facts, marks) = state?;
-    for (version, marks) in marks {
-        facts.entry(version).and_modify(|fact| *fact = format!("{fact} {marks:?}"));
-    }
-    Some(facts)
 }

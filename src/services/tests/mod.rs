@@ -4,4 +4,5 @@ mod bench;
 mod members;
 mod namespaces;
 mod packages;
+mod scrub;
 mod versions;

@@ -131,14 +131,14 @@ async fn a_flip_ends_a_package_in_one_log_and_announces_it_in_the_other() {
     let yank = super::versions::yank(true);
     bench.services.yanks.patch(&pia, &super::bench::version("gk/jwt", "1.1.0"), yank).await.unwrap();
     bench.services.yanks.purge(&admin, &super::bench::version("gk/jwt", "2.0.0"), None).await.unwrap();
-    bench.check_fold("gk/jwt").await;
+    bench.check_rows().await;
     let before = bench.types(Log::Public).await;
     let packages = &bench.services.packages;
     let deprecated = Field::Set(DeprecationAsk { message: "old".to_owned(), replaced_by: None });
     let patch = PackagePatch { deprecated, ..flip(Visibility::Private) };
     let hidden = packages.patch(&pia, &package("gk/jwt"), patch, None).await.unwrap();
     assert_eq!(hidden.package.latest.unwrap().to_string(), "1.0.0");
-    bench.check_fold("gk/jwt").await;
+    bench.check_rows().await;
     assert_eq!(bench.types(Log::Public).await, format!("{before} package.hidden"));
     let announced = "package.created owner.added owner.added package.updated version.published version.published \
                      version.yanked version.published version.purged";
@@ -148,7 +148,7 @@ async fn a_flip_ends_a_package_in_one_log_and_announces_it_in_the_other() {
     let original = |entry: &serde_json::Value| entry["type"] == "package.updated" || times.contains(&entry["time"]);
     assert!(internal.iter().all(original), "{internal:?}");
     packages.patch(&pia, &package("gk/jwt"), flip(Visibility::Public), None).await.unwrap();
-    bench.check_fold("gk/jwt").await;
+    bench.check_rows().await;
     assert_eq!(bench.types(Log::Internal).await, format!("{announced} package.hidden"));
     assert_eq!(reason(packages.get(&pia, &package("jwt")).await), Reason::PackageNotFound);
 }
@@ -160,7 +160,7 @@ async fn deleting_is_for_empty_packages_and_frees_their_names() {
     let packages = &bench.services.packages;
     bench.create(&pia, "a-b", None).await.unwrap();
     packages.remove(&pia, &package("a-b"), Removal::Delete, None).await.unwrap();
-    bench.check_fold("a-b").await;
+    bench.check_rows().await;
     assert_eq!(reason(packages.get(&pia, &package("a-b")).await), Reason::PackageNotFound);
     bench.publish(&pia, "a_b", "1.0.0").await;
     assert_eq!(reason(packages.remove(&pia, &package("a_b"), Removal::Delete, None).await), Reason::NotEmpty);
@@ -179,7 +179,7 @@ async fn a_purge_retires_the_name_and_every_version() {
     assert_eq!(reason(packages.remove(&admin, &name, purge(&"x".repeat(513)), None).await), Reason::InvalidField);
     let left = packages.remove(&admin, &name, purge("leak"), None).await.unwrap();
     assert_eq!((left.package.version_count, left.package.latest, left.about.license), (0, None, None));
-    bench.check_fold("gk/jwt").await;
+    bench.check_rows().await;
     assert_eq!(reason(packages.get(&tom, &name).await), Reason::Purged);
     assert_eq!(reason(packages.patch(&pia, &name, flip(Visibility::Private), None).await), Reason::Purged);
     assert_eq!(reason(packages.remove(&admin, &name, purge("again"), None).await), Reason::Purged);

@@ -34,7 +34,7 @@ async fn repeating_a_yank_leaves_no_event_and_no_audit() {
     assert_eq!(again.version, yanked.version);
     let shown = VersionRef::Number(VersionNumber::parse("1.1.0").unwrap());
     assert_eq!(bench.services.versions.get(&pia, &package("jwt"), shown).await.unwrap().version, yanked.version);
-    bench.check_fold("jwt").await;
+    bench.check_rows().await;
     yanks.patch(&pia, &version("jwt", "1.1.0"), yank(false)).await.unwrap();
     assert_eq!(latest().await, "1.1.0");
     let deprecated = Field::Set(DeprecationAsk { message: "old".to_owned(), replaced_by: Some(package("jwt2")) });
@@ -43,7 +43,7 @@ async fn repeating_a_yank_leaves_no_event_and_no_audit() {
             .patch(&pia, &version("jwt", "1.0.0"), VersionPatch { deprecated, ..VersionPatch::default() })
             .await
             .unwrap();
-        bench.check_fold("jwt").await;
+        bench.check_rows().await;
     }
     let audit = "version.publish version.publish version.yank version.unyank version.deprecate version.deprecate";
     assert_eq!(bench.audit().await, audit);
@@ -82,7 +82,7 @@ async fn a_purged_version_is_gone_and_its_number_stays_used() {
     let yanks = &bench.services.yanks;
     let purged = yanks.purge(&admin, &version("jwt", "1.1.0"), Some("leak".to_owned())).await.unwrap();
     assert_eq!((purged.manifest, purged.version.about.license), (None, None));
-    bench.check_fold("jwt").await;
+    bench.check_rows().await;
     let package = bench.services.packages.get(&pia, &package("jwt")).await.unwrap().package;
     assert_eq!((package.latest.unwrap().to_string().as_str(), package.version_count), ("1.0.0", 1));
     assert_eq!(reason(yanks.patch(&pia, &version("jwt", "1.1.0"), yank(true)).await), Reason::Purged);

@@ -86,6 +86,7 @@ pub enum BlobError {
 #[derive(Debug)]
 pub struct BlobStore {
     fs: Arc<dyn Fs>,
+    data: PathBuf,
     shards: PathBuf,
     uploads: PathBuf,
     /// Whether files can be made without a name and linked by their descriptor.
@@ -109,6 +110,7 @@ impl BlobStore {
     pub fn open(data: &Path, fs: Arc<dyn Fs>) -> Result<Arc<Self>, BlobError> {
         let blobs = data.join("blobs");
         let mut store = Self {
+            data: data.to_owned(),
             shards: blobs.join("sha256"),
             uploads: data.join("uploads"),
             fs,
@@ -142,6 +144,11 @@ impl BlobStore {
     {
         let store = Arc::clone(self);
         run_blocking(move || work(&store)).await
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> &Path {
+        &self.data
     }
 
     /// Bytes that can still be written on the device of the data directory.

@@ -27,7 +27,8 @@ pub struct LogFacts {
     /// Whether this file, in this directory, is the one that the mark describes.
     pub is_original: bool,
     /// The end of the header, then the end of each good frame that somebody refers to (a successor, the index), and
-    /// last the end of the last good frame; ascending.
+    /// last the end of the last good frame; ascending, never empty. A frame is good while everything before it in this
+    /// log is: what stands behind damage is not among them.
     pub positions: Vec<Position>,
     /// What follows the last good frame.
     pub tail: Tail,

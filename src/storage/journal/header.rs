@@ -52,6 +52,15 @@ pub struct Continues {
     pub hash: Blake3,
 }
 
+impl Continues {
+    /// What the first log of a directory continues that had a registry before it had a journal: a state that only the
+    /// snapshot of that log holds. Without this, the log would seem to start from nothing when the snapshot is lost.
+    pub fn before_the_journal(history: Id) -> Self {
+        let generation = Generation { number: 0, history };
+        Self { generation, length: 0, end: 0, number: 0, hash: Blake3([0; 32]) }
+    }
+}
+
 /// A history that a later one was forked off, and the last frame that both have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ancestor {

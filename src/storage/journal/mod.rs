@@ -6,9 +6,30 @@
 //!
 //! Start reading at [`facts`]: what the files of a directory say before it is decided how to open it.
 
+pub mod codec;
+pub mod cut;
+pub mod error;
 pub mod facts;
+pub mod frame;
 pub mod header;
 pub mod name;
+pub mod plan;
+pub mod read;
+pub mod retention;
+pub mod retired;
+mod scan;
+pub mod snapshot;
+pub mod snapshot_write;
+pub mod survey;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::JournalError;
+
+use crate::domain::digest::Blake3;
 
 /// The folder of logs and snapshots within the data directory.
 pub const JOURNAL_FOLDER: &str = "journal";
+/// The hash of the frame before the first one.
+pub const NO_FRAME: Blake3 = Blake3([0; 32]);

@@ -1,7 +1,9 @@
 //! The names of files in `journal/`: generation, history, kind.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
+use super::JOURNAL_FOLDER;
 use crate::domain::id::Id;
 
 /// Digits of a generation's number in a file name, so that names sort in order.
@@ -38,6 +40,16 @@ impl Generation {
     /// The name of one of its files: `0000000007.<history>.log`.
     pub fn file_name(&self, kind: FileKind) -> String {
         format!("{:010}.{}.{}", self.number, self.history, kind.extension())
+    }
+
+    /// Where one of its files is, in the data directory `data`.
+    pub fn path(&self, data: &Path, kind: FileKind) -> PathBuf {
+        data.join(JOURNAL_FOLDER).join(self.file_name(kind))
+    }
+
+    /// The name of one of its files within the data directory, for people.
+    pub fn shown(&self, kind: FileKind) -> String {
+        format!("{JOURNAL_FOLDER}/{}", self.file_name(kind))
     }
 
     /// Reads a file's name; `None` for any other spelling, so that no two names mean the same file.

@@ -1,6 +1,12 @@
 //! The contract [`Metadata`] on one redb file. Start at [`RedbMetadata::open`]; writes go through [`writer`].
 
 mod apply;
+pub mod backend;
+pub mod build;
+pub mod gate;
+pub mod inspect;
+pub mod replay;
+pub mod seq;
 mod staging;
 mod writer;
 

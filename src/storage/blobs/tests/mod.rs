@@ -5,137 +5,13 @@ mod ingest;
 mod reading;
 mod uploads;
 
-use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::*;
-use crate::storage::fs::{Access, RealFs, Stat};
-
-/// The real disk, but: it can lack unnamed files, fail one call (by number or by name), and it writes down what it did.
-#[derive(Debug, Default)]
-struct BrokenFs {
-    named_only: bool,
-    calls: AtomicUsize,
-    /// The number of the one call that fails, from 1; 0 for none.
-    fail_call: AtomicUsize,
-    /// Each call of this name fails with this error.
-    fail_op: Mutex<Option<(&'static str, i32)>>,
-    log: Mutex<Vec<&'static str>>,
-}
-
-const EIO: i32 = 5;
-const ENOSPC: i32 = 28;
-const EOPNOTSUPP: i32 = 95;
-
-impl BrokenFs {
-    fn step(&self, op: &'static str) -> io::Result<()> {
-        self.log.lock().unwrap().push(op);
-        let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
-        if number == self.fail_call.load(Ordering::SeqCst) {
-            return Err(io::Error::from_raw_os_error(EIO));
-        }
-        match *self.fail_op.lock().unwrap() {
-            Some((name, code)) if name == op => Err(io::Error::from_raw_os_error(code)),
-            _ => Ok(()),
-        }
-    }
-
-    /// From here on, the call of this number fails.
-    fn fail_call(&self, number: usize) {
-        self.calls.store(0, Ordering::SeqCst);
-        self.fail_call.store(number, Ordering::SeqCst);
-    }
-
-    fn fail_op(&self, op: &'static str, code: i32) {
-        *self.fail_op.lock().unwrap() = Some((op, code));
-    }
-
-    /// Whether the call chosen by [`BrokenFs::fail_call`] was reached; mends the disk.
-    fn mend(&self) -> bool {
-        *self.fail_op.lock().unwrap() = None;
-        self.calls.load(Ordering::SeqCst) >= self.fail_call.swap(0, Ordering::SeqCst)
-    }
-
-    fn take_log(&self) -> Vec<&'static str> {
-        std::mem::take(&mut self.log.lock().unwrap())
-    }
-}
-
-impl Fs for BrokenFs {
-    fn create_unnamed(&self, dir: &Path) -> io::Result<File> {
-        if self.named_only {
-            return Err(io::Error::from_raw_os_error(EOPNOTSUPP));
-        }
-        self.step("create_unnamed").and_then(|()| RealFs.create_unnamed(dir))
-    }
-    fn create(&self, path: &Path) -> io::Result<File> {
-        self.step("create").and_then(|()| RealFs.create(path))
-    }
-    fn open(&self, path: &Path, access: Access) -> io::Result<File> {
-        self.step("open").and_then(|()| RealFs.open(path, access))
-    }
-    fn read_at(&self, file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.step("read_at").and_then(|()| RealFs.read_at(file, buf, offset))
-    }
-    fn write_all_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-        if let Err(error) = self.step("write_all_at") {
-            // A write that fails may have written some.
-            RealFs.write_all_at(file, &bytes[..bytes.len() / 2], offset)?;
-            return Err(error);
-        }
-        RealFs.write_all_at(file, bytes, offset)
-    }
-    fn set_len(&self, file: &File, size: u64) -> io::Result<()> {
-        self.step("set_len").and_then(|()| RealFs.set_len(file, size))
-    }
-    fn set_read_only(&self, file: &File) -> io::Result<()> {
-        self.step("set_read_only").and_then(|()| RealFs.set_read_only(file))
-    }
-    fn sync_data(&self, file: &File) -> io::Result<()> {
-        self.step("sync_data").and_then(|()| RealFs.sync_data(file))
-    }
-    fn sync_all(&self, file: &File) -> io::Result<()> {
-        self.step("sync_all").and_then(|()| RealFs.sync_all(file))
-    }
-    fn open_dir(&self, path: &Path) -> io::Result<File> {
-        self.step("open_dir").and_then(|()| RealFs.open_dir(path))
-    }
-    fn sync_dir(&self, dir: &File) -> io::Result<()> {
-        self.step("sync_dir").and_then(|()| RealFs.sync_dir(dir))
-    }
-    fn link_file(&self, file: &File, to: &Path) -> io::Result<()> {
-        self.step("link_file").and_then(|()| RealFs.link_file(file, to))
-    }
-    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.step("link").and_then(|()| RealFs.link(from, to))
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.step("rename").and_then(|()| RealFs.rename(from, to))
-    }
-    fn unlink(&self, path: &Path) -> io::Result<()> {
-        self.step("unlink").and_then(|()| RealFs.unlink(path))
-    }
-    fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.step("create_dir").and_then(|()| RealFs.create_dir(path))
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<OsString>> {
-        self.step("list").and_then(|()| RealFs.list(dir))
-    }
-    fn stat(&self, file: &File) -> io::Result<Stat> {
-        self.step("stat").and_then(|()| RealFs.stat(file))
-    }
-    fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
-        RealFs.free_bytes(dir)
-    }
-    fn ticks(&self) -> u64 {
-        RealFs.ticks()
-    }
-}
+use crate::storage::tests::broken_fs::{BrokenFs, EIO, ENOSPC};
 
 /// A store in a directory of its own.
 struct Bench {
@@ -151,7 +27,7 @@ impl Bench {
 
     /// On a file system that knows no unnamed files.
     fn named() -> Self {
-        Self::over(BrokenFs { named_only: true, ..BrokenFs::default() })
+        Self::over(BrokenFs::named_only())
     }
 
     fn over(fs: BrokenFs) -> Self {

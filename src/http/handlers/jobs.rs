@@ -1,0 +1,21 @@
+//! Long works, for admins: begun here, and asked about.
+
+use crate::domain::id::Id;
+use crate::http::call::Call;
+use crate::http::failure::Failure;
+use crate::http::reply::Reply;
+use crate::http::wire::jobs::Job;
+
+/// `GET /v1/admin/jobs`.
+pub async fn list(call: Call) -> Result<Reply, Failure> {
+    let before = call.query.position().and_then(Id::from_bytes);
+    let (jobs, next) = call.app.services.jobs.list(&call.context()?, before, call.query.limit())?;
+    let jobs: Vec<Job> = jobs.iter().map(Job::from).collect();
+    Reply::list(&jobs, &call.query, next.map(Id::to_bytes).as_ref().map(<[u8; 16]>::as_slice))
+}
+
+/// `GET /v1/admin/jobs/{id}`.
+pub async fn get(call: Call) -> Result<Reply, Failure> {
+    let job = call.app.services.jobs.get(&call.context()?, call.id()?)?;
+    Reply::json(&Job::from(&job))
+}

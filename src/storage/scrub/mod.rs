@@ -1,0 +1,50 @@
+//! Reads everything that is kept and says what is wrong: the engine of `verify`.
+//!
+//! Owns the checks: rows against each other ([`rows`]), files under `blobs/` against their rows ([`blobs`]). Must never
+//! change, repair or remove anything: a finding names its file and the next thing to type, and a person decides.
+//! Memory is bounded whatever the size of the registry: rows are streamed, and look-ups go to the index.
+
+pub mod blobs;
+pub mod compare;
+pub mod findings;
+#[cfg(test)]
+pub(crate) mod memory;
+pub mod meter;
+pub mod replica;
+pub mod rows;
+
+use std::io;
+use std::path::PathBuf;
+
+pub use self::findings::{FINDINGS_MAX, Finding, Findings};
+use super::StoreError;
+use super::journal::JournalError;
+use super::progress::Cancelled;
+
+/// Why a verification could not go on. What is wrong with the data is no error but a [`Finding`].
+#[derive(Debug, thiserror::Error)]
+pub enum ScrubError {
+    /// It was told to stop.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    /// The rows could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The journal could not be read, or is damaged where it is needed.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The disk failed.
+    #[error("`{}`: could not {op}", .path.display())]
+    Io {
+        /// What was used.
+        path: PathBuf,
+        /// What was to be done with it.
+        op: &'static str,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A part of the work panicked.
+    #[error("a part of the verification panicked: {0}")]
+    Panicked(String),
+}

@@ -1,0 +1,3 @@
+//! What several tests of storage share.
+
+pub(crate) mod broken_fs;
