@@ -4,7 +4,6 @@
 //! arrive as arguments. Start reading at [`permission`] and [`publish`].
 
 pub mod audit;
-pub mod blob;
 pub mod backup;
 pub mod caller;
 pub mod change;

@@ -139,14 +139,15 @@ impl DownloadService {
         which: VersionRef,
         filename: Option<&str>,
     ) -> Result<Download, ServiceError> {
-        let (version, public) = self.version(context, package, which).await?;
+        let looked_up = || self.version(context, package, &which);
+        let ((version, public), file) = self.held(looked_up, |(version, _)| version.artifact.sha256).await?;
         let artifact = version.artifact;
         if filename.is_some_and(|asked| asked != artifact.filename) {
             let message =
                 format!("`{package}` {} has another file: it is named `{}`.", version.number, artifact.filename);
             return Err(ServiceError::refused(Reason::VersionNotFound, message));
         }
-        let file = self.open(artifact.sha256, Some(artifact.size)).await?;
+        self.check_size(&file, artifact.size)?;
         Ok(Download {
             blobs: Arc::clone(&self.stores.blobs),
             sha256: artifact.sha256,
@@ -170,7 +171,7 @@ impl DownloadService {
         package: &PackageName,
         which: VersionRef,
     ) -> Result<(Vec<u8>, Sha256, VersionNumber), ServiceError> {
-        let (version, _) = self.version(context, package, which).await?;
+        let (version, _) = self.version(context, package, &which).await?;
         let digest = version.readme.ok_or_else(|| {
             Refusal::new(Reason::BlobNotFound, format!("`{package}` {} has no README.", version.number))
         })?;
@@ -184,10 +185,17 @@ impl DownloadService {
     pub async fn blob(&self, context: &Context, digest: Sha256) -> Result<Download, ServiceError> {
         let caller = context.caller.clone();
         let anonymous_read = self.stores.policy.anonymous_read;
-        let load = move |view: &View<'_>| super::load::readable_blob(view, &caller, &digest);
-        let found = self.stores.metadata.read(Cost::Scan, load).await?;
-        let (row, is_public) = found.ok_or_else(|| blob_not_found(&digest))?;
-        let file = self.open(digest, Some(row.size)).await?;
+        let look_up = || {
+            let caller = caller.clone();
+            let load = move |view: &View<'_>| super::load::readable_blob(view, &caller, &digest);
+            async move {
+                let found = self.stores.metadata.read(Cost::Scan, load).await?;
+                let (row, is_public) = found.ok_or_else(|| blob_not_found(&digest))?;
+                if row.damaged { Err(BlobError::Damaged { sha256: digest }.into()) } else { Ok((row, is_public)) }
+            }
+        };
+        let ((row, is_public), file) = self.held(look_up, move |_| digest).await?;
+        self.check_size(&file, row.size)?;
         Ok(Download {
             blobs: Arc::clone(&self.stores.blobs),
             sha256: digest,
@@ -205,27 +213,72 @@ impl DownloadService {
         &self,
         context: &Context,
         package: &PackageName,
-        which: VersionRef,
+        which: &VersionRef,
     ) -> Result<(Version, bool), ServiceError> {
-        let (caller, name) = (context.caller.clone(), package.clone());
+        let (caller, name, which) = (context.caller.clone(), package.clone(), which.clone());
         let anonymous_read = self.stores.policy.anonymous_read;
         let load = move |view: &View<'_>| {
             let found = live_package_for(view, &caller, Action::Read, &name).and_then(|(package, _)| {
                 let public = anonymous_read && package.visibility == Visibility::Public;
-                Ok((find_version(view, &package, &which)?, public))
+                let version = find_version(view, &package, &which)?;
+                let is_flagged = view.blob(&version.artifact.sha256)?.is_some_and(|blob| blob.damaged);
+                Ok((version, public, is_flagged))
             });
             settle(found)
         };
-        Ok(self.stores.metadata.read(Cost::Point, load).await??)
+        let (version, public, is_flagged) = self.stores.metadata.read(Cost::Point, load).await??;
+        if is_flagged {
+            return Err(BlobError::Damaged { sha256: version.artifact.sha256 }.into());
+        }
+        Ok((version, public))
     }
 
-    async fn open(&self, digest: Sha256, size: Option<u64>) -> Result<Arc<BlobFile>, ServiceError> {
-        let open = move |blobs: &Arc<BlobStore>| blobs.open_blob(&digest);
-        let file = self.stores.blobs.blocking(open).await?;
-        if size.is_some_and(|size| size != file.size()) {
-            return Err(BlobError::Damaged { sha256: digest }.into());
+    /// Looks up what refers to a blob and opens that. When the bytes are not there it is looked up once more: they go some
+    /// time after the last version that refers to them, which may have gone meanwhile.
+    async fn held<T, F>(
+        &self,
+        look_up: impl Fn() -> F,
+        digest_of: impl Fn(&T) -> Sha256,
+    ) -> Result<(T, Arc<BlobFile>), ServiceError>
+    where
+        F: Future<Output = Result<T, ServiceError>>,
+    {
+        let found = look_up().await?;
+        match self.open(digest_of(&found)).await {
+            Ok(file) => Ok((found, file)),
+            Err(BlobError::Missing) => {
+                let found = look_up().await?;
+                let digest = digest_of(&found);
+                match self.open(digest).await {
+                    Ok(file) => Ok((found, file)),
+                    Err(error) => {
+                        self.stores.blobs.suspect(digest);
+                        Err(error.into())
+                    }
+                }
+            }
+            Err(error) => Err(error.into()),
         }
-        Ok(Arc::new(file))
+    }
+
+    async fn open(&self, digest: Sha256) -> Result<Arc<BlobFile>, BlobError> {
+        let leases = self.stores.leases.clone();
+        let open = move |blobs: &Arc<BlobStore>| {
+            let lease = leases.take_blocking(&[digest]).map_err(|_kept| BlobError::Missing)?;
+            let file = blobs.open_blob(&digest);
+            drop(lease);
+            file
+        };
+        Ok(Arc::new(self.stores.blobs.blocking(open).await?))
+    }
+
+    fn check_size(&self, file: &BlobFile, size: u64) -> Result<(), ServiceError> {
+        if file.size() == size {
+            return Ok(());
+        }
+        let sha256 = file.sha256();
+        self.stores.blobs.suspect(sha256);
+        Err(BlobError::Damaged { sha256 }.into())
     }
 
     /// Counts one download: an answer that holds the first byte.

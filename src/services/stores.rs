@@ -43,17 +43,17 @@ impl Stores {
         let stores = self.clone();
         let runtime = tokio::runtime::Handle::current();
         let work = move |_: &Arc<BlobStore>| {
-            lease.release_with(|digest| {
-                let asked = *digest;
-                let row = runtime.block_on(stores.metadata.read(Cost::Point, move |view| view.blob(&asked)));
+            for alone in lease.into_exclusive() {
+                let digest = alone.digest();
+                let row = runtime.block_on(stores.metadata.read(Cost::Point, move |view| view.blob(&digest)));
                 let removed = match row {
-                    Ok(None) => stores.blobs.remove(digest),
+                    Ok(None) => stores.blobs.remove(&digest),
                     Ok(Some(_)) | Err(_) => Ok(false),
                 };
                 if let Err(error) = removed {
                     tracing::warn!(%error, "bytes of a refused publish stay until they are swept");
                 }
-            });
+            }
             Ok(())
         };
         if let Err(error) = self.blobs.blocking(work).await {

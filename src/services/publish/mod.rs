@@ -286,7 +286,7 @@ impl PublishService {
         }
         let digests: Vec<Sha256> =
             std::iter::once(facts.sha256).chain(plan.blobs.iter().map(|blob| blob.sha256)).collect();
-        let lease = self.stores.leases.take(digests);
+        let lease = self.stores.leases.take(digests).await?;
         self.stores.blobs.blocking(move |blobs| keep_all(blobs, staged, &texts)).await?;
         let recorded = self.record(context, Arc::clone(&plan)).await;
         match &recorded {

@@ -8,8 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::ingest::{Staged, Temp};
-use super::note::Note;
-use super::open::hash_blake3;
+use super::open::{hash_blake3, read_note};
 use super::{BlobError, BlobStore};
 use crate::domain::digest::{Blake3, Sha256};
 use crate::storage::fs::{Access, Stat};
@@ -143,7 +142,7 @@ impl Staged {
         if sound {
             return Ok(Found::Sound(stat));
         }
-        if Note::read(&**fs, &file, stat.size, &self.sha256).is_ok_and(|note| note.is_some()) {
+        if read_note(&**fs, &file, stat.size, &self.sha256).is_ok_and(|note| note.is_some()) {
             return Ok(Found::Note);
         }
         let own = self.temp.stat()?;

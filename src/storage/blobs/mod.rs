@@ -11,7 +11,6 @@
 mod feed;
 mod ingest;
 mod keep;
-mod note;
 mod open;
 mod retire;
 mod suspects;
@@ -34,9 +33,8 @@ use crate::storage::fs::Fs;
 pub use feed::{IngestHandle, UploadHandle};
 pub use ingest::{Staged, StagedReader, Staging};
 pub use keep::{Kept, Stored};
-pub use note::{NOTE_BYTES_MAX, Note};
 pub use open::{BlobFile, Soundness, VerifyingReader};
-pub use retire::{Litter, Standing};
+pub use retire::{Litter, Retired, Standing};
 use suspects::Suspects;
 pub use uploads::Upload;
 pub use verified::Stamp;

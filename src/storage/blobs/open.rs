@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::note::Note;
 use super::suspects::Suspects;
 use super::verified::Stamp;
 use super::{BlobError, BlobStore, CHUNK_BYTES_MAX, run_blocking};
 use crate::domain::digest::{Blake3, Sha256};
 use crate::storage::fs::{Access, Fs, read_full};
+use crate::storage::journal::retired::{NOTE_BYTES_MAX, Note};
 
 /// What reading all bytes of a blob showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl BlobStore {
             Err(error) => return Err(self.failed("open a blob")(error)),
         };
         let stat = self.fs.stat(&file).map_err(self.failed("look at a blob"))?;
-        let note = Note::read(&*self.fs, &file, stat.size, sha256).map_err(self.failed("read a blob"))?;
+        let note = read_note(&*self.fs, &file, stat.size, sha256).map_err(self.failed("read a blob"))?;
         if note.is_some() {
             return Err(BlobError::Missing);
         }
@@ -268,6 +268,18 @@ pub(super) fn hash_chunks(
         offset += count as u64;
     }
     Ok(true)
+}
+
+/// The note that stands under the name of `sha256`, if it is one: somebody may publish a note's text, and then the file is
+/// the blob that its name says.
+pub(super) fn read_note(fs: &dyn Fs, file: &File, size: u64, sha256: &Sha256) -> io::Result<Option<Note>> {
+    if size > NOTE_BYTES_MAX as u64 {
+        return Ok(None);
+    }
+    let mut text = [0; NOTE_BYTES_MAX];
+    let length = read_full(fs, file, &mut text, 0)?;
+    let text = text.get(..length).unwrap_or_default();
+    Ok(Note::parse(text).filter(|_| Sha256::of(text) != *sha256))
 }
 
 /// Both digests of the first `size` bytes of a file.

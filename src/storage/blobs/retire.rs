@@ -7,13 +7,13 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
-use super::note::Note;
-use super::open::hash_both;
+use super::open::{hash_both, read_note};
 use super::verified::Stamp;
 use super::{BlobError, BlobStore};
 use crate::domain::change::BlobFacts;
 use crate::domain::digest::{Blake3, Sha256};
-use crate::storage::fs::{Access, Fs};
+use crate::storage::fs::Access;
+use crate::storage::journal::retired::Note;
 use crate::storage::leases::ExclusiveLease;
 
 /// What stands under a blob's name, without its bytes being read.
@@ -25,6 +25,17 @@ pub enum Standing {
     Note(Note),
     /// A file of bytes, which is this one until somebody changes or replaces it.
     Bytes(Stamp),
+}
+
+/// A blob whose row is gone, durably, and whose bytes are to go.
+#[derive(Debug)]
+pub struct Retired {
+    /// Held alone until the bytes are gone.
+    pub lease: ExclusiveLease,
+    /// What stands there instead.
+    pub note: Note,
+    /// How many bytes it had.
+    pub size: u64,
 }
 
 /// What reading a file without a row showed.
@@ -48,7 +59,7 @@ impl BlobStore {
             Err(error) => return Err(self.failed("open a blob")(error)),
         };
         let stat = self.fs.stat(&file).map_err(self.failed("look at a blob"))?;
-        match Note::read(&*self.fs, &file, stat.size, sha256) {
+        match read_note(&*self.fs, &file, stat.size, sha256) {
             Ok(Some(note)) => Ok(Standing::Note(note)),
             // Bytes that can't be read are bytes.
             Ok(None) | Err(_) => Ok(Standing::Bytes(stat.into())),
@@ -77,14 +88,14 @@ impl BlobStore {
     ///
     /// # Errors
     /// `Io` when a directory can't be synced.
-    pub fn retire(&self, swept: &[(ExclusiveLease, Note)]) -> Result<usize, BlobError> {
+    pub fn retire(&self, swept: &[Retired]) -> Result<usize, BlobError> {
         self.check_directories()?;
         let mut left = 0;
-        for (lease, note) in swept {
+        for Retired { lease, note, size } in swept {
             let sha256 = lease.digest();
             self.verified.forget(&sha256);
             let name = self.blob_path(&sha256);
-            let gone = self.put_note(&name, *note).or_else(|error| {
+            let gone = self.put_note(&name, &note.to_text_unlike(*size)).or_else(|error| {
                 tracing::debug!(%error, %sha256, "no note where a blob was");
                 self.unlink_blob(&sha256).map(|_| ())
             });
@@ -93,7 +104,7 @@ impl BlobStore {
                 left += 1;
             }
         }
-        self.sync_shards(swept.iter().map(|(lease, _)| lease.digest()))?;
+        self.sync_shards(swept.iter().map(|retired| retired.lease.digest()))?;
         Ok(left)
     }
 
@@ -124,10 +135,10 @@ impl BlobStore {
     }
 
     /// The note is durable before it takes the name: what stands there after a power loss is the blob or the note.
-    fn put_note(&self, name: &Path, note: Note) -> io::Result<()> {
+    fn put_note(&self, name: &Path, text: &str) -> io::Result<()> {
         let path = self.temp_path();
         let file = self.fs.create(&path)?;
-        let put = self.fs.write_all_at(&file, note.to_string().as_bytes(), 0);
+        let put = self.fs.write_all_at(&file, text.as_bytes(), 0);
         let put = put.and_then(|()| self.fs.set_read_only(&file)).and_then(|()| self.fs.sync_all(&file));
         let put = put.and_then(|()| self.fs.rename(&path, name));
         if put.is_err()

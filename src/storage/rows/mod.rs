@@ -11,7 +11,6 @@ use serde::de::DeserializeOwned;
 
 use super::StoreError;
 use super::tables::Table;
-use crate::domain::blob::BlobLife;
 use crate::domain::digest::{Blake3, Sha256};
 use crate::domain::id::Id;
 
@@ -66,13 +65,6 @@ pub struct BlobRow {
     pub dropped_since: Option<u64>,
     /// Whether its bytes were found not to be what their name says.
     pub damaged: bool,
-}
-
-impl BlobRow {
-    /// What decisions on its life are taken from.
-    pub const fn life(&self) -> BlobLife {
-        BlobLife { count: self.count, dropped_since: self.dropped_since, damaged: self.damaged }
-    }
 }
 
 impl Row for BlobRow {
