@@ -5,4 +5,5 @@ mod members;
 mod namespaces;
 mod packages;
 mod scrub;
+mod verify;
 mod versions;
