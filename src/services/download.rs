@@ -139,8 +139,13 @@ impl DownloadService {
         which: VersionRef,
         filename: Option<&str>,
     ) -> Result<Download, ServiceError> {
-        let looked_up = || self.version(context, package, &which);
-        let ((version, public), file) = self.held(looked_up, |(version, _)| version.artifact.sha256).await?;
+        let look_up = || async {
+            let (version, public, is_damaged) = self.version(context, package, &which).await?;
+            let sha256 = version.artifact.sha256;
+            if is_damaged { Err(BlobError::Damaged { sha256 }.into()) } else { Ok((version, public)) }
+        };
+        let held = self.stores.held(look_up, |(version, _)| Some(version.artifact.sha256)).await?;
+        let ((version, public), Some(file)) = held else { return Err(BlobError::Missing.into()) };
         let artifact = version.artifact;
         if filename.is_some_and(|asked| asked != artifact.filename) {
             let message =
@@ -171,11 +176,14 @@ impl DownloadService {
         package: &PackageName,
         which: VersionRef,
     ) -> Result<(Vec<u8>, Sha256, VersionNumber), ServiceError> {
-        let (version, _) = self.version(context, package, &which).await?;
-        let digest = version.readme.ok_or_else(|| {
-            Refusal::new(Reason::BlobNotFound, format!("`{package}` {} has no README.", version.number))
-        })?;
-        Ok((self.stores.read_small_blob(digest).await?, digest, version.number))
+        let look_up = || self.version(context, package, &which);
+        let ((version, ..), file) = self.stores.held(look_up, |(version, ..)| version.readme).await?;
+        let Some(file) = file else {
+            let message = format!("`{package}` {} has no README.", version.number);
+            return Err(ServiceError::refused(Reason::BlobNotFound, message));
+        };
+        let digest = file.sha256();
+        Ok((self.stores.read_small(file).await?, digest, version.number))
     }
 
     /// A blob by its digest, if a package that the caller may read refers to it.
@@ -194,7 +202,8 @@ impl DownloadService {
                 if row.damaged { Err(BlobError::Damaged { sha256: digest }.into()) } else { Ok((row, is_public)) }
             }
         };
-        let ((row, is_public), file) = self.held(look_up, move |_| digest).await?;
+        let held = self.stores.held(look_up, move |_| Some(digest)).await?;
+        let ((row, is_public), Some(file)) = held else { return Err(BlobError::Missing.into()) };
         self.check_size(&file, row.size)?;
         Ok(Download {
             blobs: Arc::clone(&self.stores.blobs),
@@ -209,67 +218,25 @@ impl DownloadService {
         })
     }
 
+    /// A version, whether anonymous callers would now see it, and whether its artifact is marked as damaged.
     async fn version(
         &self,
         context: &Context,
         package: &PackageName,
         which: &VersionRef,
-    ) -> Result<(Version, bool), ServiceError> {
+    ) -> Result<(Version, bool, bool), ServiceError> {
         let (caller, name, which) = (context.caller.clone(), package.clone(), which.clone());
         let anonymous_read = self.stores.policy.anonymous_read;
         let load = move |view: &View<'_>| {
             let found = live_package_for(view, &caller, Action::Read, &name).and_then(|(package, _)| {
                 let public = anonymous_read && package.visibility == Visibility::Public;
                 let version = find_version(view, &package, &which)?;
-                let is_flagged = view.blob(&version.artifact.sha256)?.is_some_and(|blob| blob.damaged);
-                Ok((version, public, is_flagged))
+                let is_damaged = view.blob(&version.artifact.sha256)?.is_some_and(|blob| blob.damaged);
+                Ok((version, public, is_damaged))
             });
             settle(found)
         };
-        let (version, public, is_flagged) = self.stores.metadata.read(Cost::Point, load).await??;
-        if is_flagged {
-            return Err(BlobError::Damaged { sha256: version.artifact.sha256 }.into());
-        }
-        Ok((version, public))
-    }
-
-    /// Looks up what refers to a blob and opens that. When the bytes are not there it is looked up once more: they go some
-    /// time after the last version that refers to them, which may have gone meanwhile.
-    async fn held<T, F>(
-        &self,
-        look_up: impl Fn() -> F,
-        digest_of: impl Fn(&T) -> Sha256,
-    ) -> Result<(T, Arc<BlobFile>), ServiceError>
-    where
-        F: Future<Output = Result<T, ServiceError>>,
-    {
-        let found = look_up().await?;
-        match self.open(digest_of(&found)).await {
-            Ok(file) => Ok((found, file)),
-            Err(BlobError::Missing) => {
-                let found = look_up().await?;
-                let digest = digest_of(&found);
-                match self.open(digest).await {
-                    Ok(file) => Ok((found, file)),
-                    Err(error) => {
-                        self.stores.blobs.suspect(digest);
-                        Err(error.into())
-                    }
-                }
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn open(&self, digest: Sha256) -> Result<Arc<BlobFile>, BlobError> {
-        let leases = self.stores.leases.clone();
-        let open = move |blobs: &Arc<BlobStore>| {
-            let lease = leases.take_blocking(&[digest]).map_err(|_kept| BlobError::Missing)?;
-            let file = blobs.open_blob(&digest);
-            drop(lease);
-            file
-        };
-        Ok(Arc::new(self.stores.blobs.blocking(open).await?))
+        Ok(self.stores.metadata.read(Cost::Point, load).await??)
     }
 
     fn check_size(&self, file: &BlobFile, size: u64) -> Result<(), ServiceError> {

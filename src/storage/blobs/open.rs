@@ -124,6 +124,10 @@ impl BlobFile {
         &self.file
     }
 
+    pub(super) fn into_file(self) -> File {
+        self.file
+    }
+
     /// Fills `buf` with the bytes at `offset`.
     ///
     /// # Errors
@@ -135,7 +139,10 @@ impl BlobFile {
                 self.suspects.add(self.sha256);
                 Err(BlobError::Damaged { sha256: self.sha256 })
             }
-            Err(source) => Err(BlobError::Io { op: "read a blob", source }),
+            Err(source) => {
+                self.suspects.add(self.sha256);
+                Err(BlobError::Io { op: "read a blob", source })
+            }
         }
     }
 
