@@ -112,7 +112,9 @@ impl Journal {
     /// `Io`, `Full` and `Unsynced` when the directories, or the log that is to be continued, can't be made durable.
     pub fn open(fs: Arc<dyn Fs>, data: &Path, disk: Arc<DiskState>, start: JournalStart) -> Result<Self, JournalError> {
         let place = Place::open(fs, disk, data)?;
-        let last = start.continues.map(|from| (from.generation, FileKind::Log));
+        // Of the state that came before the first log there is only a snapshot.
+        let last = start.continues.filter(|from| from.generation.number > 0);
+        let last = last.map(|from| (from.generation, FileKind::Log));
         settle(&*place.fs, data, last.as_slice())?;
         let prepared = Prepared::open(&place);
         let mut journal = Self { place, prepared, start, tip: Tip::Inherited, found_full_at: None };
