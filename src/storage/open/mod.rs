@@ -15,8 +15,10 @@ mod error;
 mod intake;
 mod look;
 mod original;
+mod partial;
 mod presence;
 mod report;
+pub mod salvage;
 pub mod watch;
 
 #[cfg(test)]
@@ -148,7 +150,7 @@ pub fn rebuild(
     };
     let mut refused = None;
     for route in routes.iter().filter(|route| along::leads_to(route, position)) {
-        match along::build(&place, &along::until(route, *position)) {
+        match along::build(&place, &along::until(route, *position), &Build::place(data)) {
             Ok((built, _)) => {
                 aside::set_aside(&place, &[METADATA_FILE.to_owned()])?;
                 return Ok(built.install(&**fs, data)?);
@@ -179,10 +181,10 @@ impl Place<'_> {
         (self.watch)(Opening { phase, at: Advance { done, total, unit } })
     }
 
-    /// Begins an index beside the one that is there.
-    fn begin_build(&self) -> Result<Build, OpenError> {
+    /// Begins an index.
+    fn begin_build(&self, path: &Path) -> Result<Build, OpenError> {
         let OpenOptions { cache_bytes, disk, .. } = self.options;
-        Ok(Build::begin(Arc::clone(self.fs), &Build::place(self.data), *cache_bytes, Arc::clone(disk))?)
+        Ok(Build::begin(Arc::clone(self.fs), path, *cache_bytes, Arc::clone(disk))?)
     }
 
     /// An id for a history that begins now.
