@@ -41,6 +41,10 @@ pub enum Change {
     },
     /// A blob that a later change of the same decision refers to.
     PutBlob(BlobFacts),
+    /// A blob's bytes were found not to be what their name says, or gone; it is no longer served.
+    MarkBlobDamaged(Sha256),
+    /// A blob that nothing refers to is no more; its bytes go after this is durable.
+    RemoveBlob(Sha256),
     /// The namespace is now like this.
     PutNamespace(Namespace),
     /// A namespace that never held a package is no more; its members go with it.
@@ -94,7 +98,7 @@ pub enum Change {
 /// What is kept about the data directory itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Setting {
-    /// The random id of this directory's history (16 bytes).
+    /// The random id of this directory's history (16 bytes); for one that went on from a copy, where it left its parent.
     History,
     /// The token in `initial-admin-token` (its id, 16 bytes), while it lives.
     InitialAdminToken,

@@ -4,6 +4,7 @@
 //! decision is a synchronous function of a [`View`], so that nothing can wait inside it, and a refusal writes nothing.
 //! Nothing above this layer opens a file, and nothing above sees redb.
 
+pub mod backup;
 pub mod blobs;
 pub mod directory;
 pub mod disk;
@@ -21,7 +22,7 @@ pub mod scans;
 pub mod scrub;
 pub mod tables;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod view;
 
 use std::future::Future;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 
-use crate::program::{Ended, Place, Server, command};
+use crate::program::{Ended, Place, Running, Server, command};
 use crate::support::{Ask, Client};
 
 /// A version's path.
@@ -103,16 +103,17 @@ fn a_copy_over_an_opened_directory_is_refused() {
     let place = Place::new();
     let token = registry(&place, 2);
     let copied = place.path("copy");
-    copy(place.data(), &copied, &["-a"]);
+    copy(&place.data(), &copied, &["-a"]);
     let server = Server::start(&mut on(&copied, &["serve", "--listen", "127.0.0.1:0"]));
     publish(&server, &token, 10..=11);
     server.stop();
     let server = place.serve();
     publish(&server, &token, 3..=4);
     server.stop();
+    let own = logs(&copied).pop().expect("a log");
     // What one does who wants the newest state "back" in the place of the old copy.
     copy(&place.data().join("."), &copied, &["-a"]);
-    refused(&copied, 13, &[name(&logs(place.data())[0])]);
+    refused(&copied, 13, &[name(&own), name(&logs(&place.data())[1])]);
     serves(&place.serve(), 1..=4);
 }
 
@@ -121,31 +122,31 @@ fn two_histories_in_one_directory_are_refused_with_both_named() {
     let (place, other) = (Place::new(), Place::new());
     registry(&place, 2);
     registry(&other, 1);
-    let (own, strange) = (logs(place.data()), logs(other.data()));
+    let (own, strange) = (logs(&place.data()), logs(&other.data()));
     copy(&other.data().join("journal/."), &place.data().join("journal"), &["-a"]);
-    refused(place.data(), 13, &[name(&own[0]), name(&strange[0])]);
+    refused(&place.data(), 13, &[name(&own[0]), name(&strange[0])]);
 }
 
 #[test]
 fn a_log_that_was_cut_short_is_damage() {
     let place = Place::new();
     registry(&place, 3);
-    let log = logs(place.data()).pop().expect("a log");
+    let log = logs(&place.data()).pop().expect("a log");
     let length = fs::metadata(&log).expect("it is there").len();
     fs::OpenOptions::new().write(true).open(&log).and_then(|file| file.set_len(length / 2)).expect("cut");
-    refused(place.data(), 12, &[name(&log), "byte ", "--salvage"]);
+    refused(&place.data(), 12, &[name(&log), "byte ", "--salvage"]);
 }
 
 #[test]
 fn a_damaged_frame_in_the_middle_is_damage_and_the_rest_can_be_saved() {
     let place = Place::new();
     registry(&place, 3);
-    let log = logs(place.data()).pop().expect("a log");
+    let log = logs(&place.data()).pop().expect("a log");
     let mut bytes = fs::read(&log).expect("a log");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&log, bytes).expect("damaged");
-    refused(place.data(), 12, &[name(&log), "byte ", "--salvage"]);
+    refused(&place.data(), 12, &[name(&log), "byte ", "--salvage"]);
 }
 
 #[test]
@@ -155,12 +156,12 @@ fn a_log_that_is_not_there_is_damage() {
     let server = place.serve();
     publish(&server, &token, 2..=2);
     server.stop();
-    let all = logs(place.data());
+    let all = logs(&place.data());
     assert!(all.len() > 1, "each start begins a log");
     for log in &all {
         let aside = place.path("aside");
         fs::rename(log, &aside).expect("it goes");
-        refused(place.data(), 12, &["journal/"]);
+        refused(&place.data(), 12, &["journal/"]);
         fs::rename(&aside, log).expect("it comes back");
     }
     serves(&place.serve(), 1..=2);
@@ -173,7 +174,7 @@ fn a_hard_link_copy_beside_its_running_original_harms_neither() {
     let original = place.serve();
     publish(&original, &token, 3..=3);
     let copied = place.path("copy");
-    copy(place.data(), &copied, &["-al"]);
+    copy(&place.data(), &copied, &["-al"]);
     let verb = Ended::of(&mut on(&copied, &["package", "list"]), "");
     assert!(verb.stdout.contains("gk/jwt") && verb.code() == 0, "{verb:?}");
     let server = Server::start(&mut on(&copied, &["serve", "--listen", "127.0.0.1:0"]));
@@ -202,12 +203,12 @@ fn a_hard_link_copy_of_a_stopped_original_harms_neither() {
     let place = Place::new();
     let token = registry(&place, 2);
     let copied = place.path("copy");
-    copy(place.data(), &copied, &["-al"]);
-    let before = content(place.data());
+    copy(&place.data(), &copied, &["-al"]);
+    let before = content(&place.data());
     let server = Server::start(&mut on(&copied, &["serve", "--listen", "127.0.0.1:0"]));
     publish(&server, &token, 20..=21);
     server.stop();
-    assert!(content(place.data()) == before, "nothing of the original was changed");
+    assert!(content(&place.data()) == before, "nothing of the original was changed");
     let original = place.serve();
     publish(&original, &token, 3..=4);
     serves(&original, 1..=4);
@@ -280,12 +281,10 @@ fn a_server_that_opens_its_data_says_so() {
     let unready = place.run(&["healthcheck", "--listen", &server.address]);
     assert!(unready.code() == 1 && unready.stderr.contains("503"), "{unready:?}");
     // A verb waits for it.
-    let verb = std::thread::scope(|scope| {
-        let verb = scope.spawn(|| place.run(&["package", "list"]));
-        server.process.stderr_line("GET /v1/packages");
-        release(&obstacle);
-        verb.join().expect("the verb ends")
-    });
+    let verb = Running::spawn(&mut place.command(&["package", "list"]));
+    verb.stderr_line("still opens its data");
+    release(&obstacle);
+    let verb = verb.end();
     assert!(verb.code() == 0 && verb.stdout.contains("gk/jwt"), "{verb:?}");
     serves(&server, 1..=2);
     assert_eq!(server.request("GET", "/readyz", None, b"").0, 200);
@@ -310,7 +309,7 @@ fn a_server_that_opens_its_data_ends_when_told_to_and_the_next_one_opens_it() {
 fn data_that_can_not_be_opened_ends_a_server_that_listens_already() {
     let place = Place::new();
     registry(&place, 2);
-    let log = logs(place.data()).pop().expect("a log");
+    let log = logs(&place.data()).pop().expect("a log");
     let mut bytes = fs::read(&log).expect("a log");
     bytes[40] ^= 1;
     fs::write(&log, bytes).expect("damaged");

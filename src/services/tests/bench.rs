@@ -1,5 +1,6 @@
 //! A registry with users, whose clock moves by a second with each step.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -25,7 +26,7 @@ use crate::services::{Context, Policy, ServiceError, Services, Stores};
 use crate::storage::blobs::BlobStore;
 use crate::storage::fs::RealFs;
 use crate::storage::progress::Unwatched;
-use crate::storage::redb::{NoJournal, Options, RedbMetadata};
+use crate::storage::redb::{Options, RedbMetadata};
 use crate::storage::scrub::Findings;
 use crate::storage::scrub::memory::MemoryRows;
 use crate::storage::scrub::rows::check_rows;
@@ -87,11 +88,11 @@ impl Bench {
         let options = Options {
             cache_bytes: 1 << 20,
             queue_length: 64,
-            sink: Box::new(NoJournal),
             clock: Box::new(move || {
                 let now = clock.fetch_add(1000, Ordering::Relaxed);
                 Moment { now: Timestamp(now), tick: now.unsigned_abs() / 1000 }
             }),
+            ..Options::default()
         };
         let stores = Stores {
             metadata: Arc::new(RedbMetadata::open(directory.path(), options).unwrap()),
@@ -262,5 +263,17 @@ impl Bench {
     pub(super) async fn rows(&self) -> MemoryRows {
         let load = |view: &View<'_>| Ok(MemoryRows::copy(view.rows()));
         self.stores.metadata.read(Cost::Point, load).await.unwrap()
+    }
+
+    /// Every blob that there is.
+    pub(super) fn blobs(&self) -> BTreeMap<Sha256, Vec<u8>> {
+        let mut blobs = BTreeMap::new();
+        for digest in (0..=u8::MAX).flat_map(|first| self.stores.blobs.list(first).unwrap()) {
+            let file = self.stores.blobs.open_blob(&digest).unwrap();
+            let mut bytes = vec![0; usize::try_from(file.size()).unwrap()];
+            file.read_exact_at(&mut bytes, 0).unwrap();
+            blobs.insert(digest, bytes);
+        }
+        blobs
     }
 }

@@ -8,6 +8,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::detach::detach;
 use super::error::{JournalError, is_full};
 use super::frame::{Frame, FrameKind, encode_ops};
 use super::header::{Ancestor, Continues, Position, Seal};
@@ -112,7 +113,7 @@ impl Journal {
     /// `Io`, `Full` and `Unsynced` when the directories, or the log that is to be continued, can't be made durable.
     pub fn open(fs: Arc<dyn Fs>, data: &Path, disk: Arc<DiskState>, start: JournalStart) -> Result<Self, JournalError> {
         let place = Place::open(fs, disk, data)?;
-        // Of the state that came before the first log there is only a snapshot.
+        // Generation 0 is no log: the state before the journal.
         let last = start.continues.filter(|from| from.generation.number > 0);
         let last = last.map(|from| (from.generation, FileKind::Log));
         settle(&*place.fs, data, last.as_slice())?;
@@ -293,8 +294,11 @@ impl Journal {
     /// Begins a log where the history stands, and ends the one before.
     fn begin(&mut self, tick: u64) -> Result<(), JournalError> {
         self.place.check()?;
-        if let Tip::Own(log) = &self.tip {
-            self.start.continues = Some(log.continues(&self.place)?);
+        match (&self.tip, &self.start.continues) {
+            (Tip::Own(log), _) => self.start.continues = Some(log.continues(&self.place)?),
+            // A new history is a copy's.
+            (Tip::Inherited, Some(from)) if from.generation.history != self.start.history => detach(&self.place, from)?,
+            (Tip::Inherited, _) => {}
         }
         let prepared = self.prepared.take(&self.place)?;
         let log = Log::begin(&self.place, prepared, self.start.draft(tick))?;

@@ -10,6 +10,7 @@
 mod append;
 pub mod codec;
 pub mod cut;
+mod detach;
 pub mod error;
 pub mod facts;
 pub mod frame;

@@ -30,6 +30,7 @@ use std::time::Instant;
 
 use redb::Database;
 
+pub use aside::FOLDER as QUARANTINE_FOLDER;
 pub use error::OpenError;
 pub use report::{OpenReport, OpenedAs};
 pub use watch::{Opening, Phase, Watch, unwatched};
@@ -129,6 +130,34 @@ pub fn open_data(
     opened.report.took = begun.elapsed();
     opened.report.log(&opened.position);
     Ok(opened)
+}
+
+/// Says how a directory would be opened, from a look at its journal's frames and at where its index stands; changes
+/// nothing, and reads neither every row nor any blob.
+///
+/// # Errors
+/// As [`open_data`], as far as that shows.
+pub fn examine(fs: &Arc<dyn Fs>, data: &Path, options: &OpenOptions) -> Result<&'static str, OpenError> {
+    let place = Place { fs, data, options, watch: &unwatched };
+    let mut lineup = decide_lineup(&survey(&**fs, data, None)?)?;
+    let facts = match &mut lineup {
+        Lineup::Copy(_) => IndexFacts::Unusable,
+        Lineup::New { .. } => look::look(&place, None)?.facts,
+        Lineup::Original(original) => {
+            let facts = look::peek(&place, original.seal.as_ref())?;
+            if let IndexFacts::At(position) = facts {
+                along::confirm(&place, position, &mut original.links)?;
+            }
+            facts
+        }
+    };
+    Ok(match decide_index(&lineup, facts)? {
+        IndexPlan::Create => "there is no registry yet: one is begun",
+        IndexPlan::TakeIn { .. } => "the data is from before the journal, which is begun with it",
+        IndexPlan::Follow(_) => "this is a copy: its index is built, and it goes on as a history of its own",
+        IndexPlan::Replay { .. } => "the journal and the index fit together, and this program knows their format",
+        IndexPlan::Rebuild { .. } => "the journal is sound; the index can't be used and is built anew from it",
+    })
 }
 
 /// Builds the index of an open directory anew, as it stands after `position`, and sets the old file aside; for an index
