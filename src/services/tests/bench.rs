@@ -1,5 +1,6 @@
 //! A registry with users, whose clock moves by a second with each step.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -262,5 +263,17 @@ impl Bench {
     pub(super) async fn rows(&self) -> MemoryRows {
         let load = |view: &View<'_>| Ok(MemoryRows::copy(view.rows()));
         self.stores.metadata.read(Cost::Point, load).await.unwrap()
+    }
+
+    /// Every blob that there is.
+    pub(super) fn blobs(&self) -> BTreeMap<Sha256, Vec<u8>> {
+        let mut blobs = BTreeMap::new();
+        for digest in (0..=u8::MAX).flat_map(|first| self.stores.blobs.list(first).unwrap()) {
+            let file = self.stores.blobs.open_blob(&digest).unwrap();
+            let mut bytes = vec![0; usize::try_from(file.size()).unwrap()];
+            file.read_exact_at(&mut bytes, 0).unwrap();
+            blobs.insert(digest, bytes);
+        }
+        blobs
     }
 }

@@ -10,36 +10,52 @@ use crate::services::versions::VersionRef;
 use crate::storage::keys;
 use crate::storage::progress::Unwatched;
 use crate::storage::rows::{BlobRow, Row as _, empty_row};
+use crate::storage::scrub::fixture::Past;
 use crate::storage::scrub::memory::MemoryRows;
 use crate::storage::scrub::rows::check_rows;
 use crate::storage::scrub::{Finding, Findings};
 use crate::storage::tables::{Counter, Table};
 
-/// A registry with something in nearly every table.
-async fn filled() -> MemoryRows {
+/// The states of a registry with something in nearly every table in the end.
+pub(super) async fn past() -> Past {
     let bench = Bench::new();
+    let mut past = Past::default();
     let (pia, tom, admin) = (bench.user("pia").await, bench.user("tom").await, bench.admin().await);
     let again = bench.token("tom", Scope::Read, "gk/*").await;
+    past.states.push(bench.rows().await);
     let needs = |name: &str, kind| Dependency { name: package(name), req: "^1".to_owned(), kind, optional: false };
     for number in ["1.0.0", "1.1.0-rc.1", "2.0.0"] {
         let both = vec![needs("hmac", DependencyKind::Normal), needs("hmac", DependencyKind::Dev)];
         bench.publish_needing(&pia, "gk/jwt", number, Some(both)).await;
+        past.states.push(bench.rows().await);
     }
     bench.publish(&tom, "hmac", "1.0.0").await;
     bench.publish(&tom, "gone", "1.0.0").await;
+    past.states.push(bench.rows().await);
     bench.create(&pia, "gk/secret", Some(Visibility::Private)).await.unwrap();
     bench.publish(&pia, "gk/secret", "0.1.0").await;
+    past.states.push(bench.rows().await);
     let services = &bench.services;
     services.members.put(&pia, &member("gk/jwt", "tom"), Role::Publisher).await.unwrap();
+    past.states.push(bench.rows().await);
     services.yanks.patch(&pia, &version("gk/jwt", "1.0.0"), super::versions::yank(true)).await.unwrap();
+    past.states.push(bench.rows().await);
     services.yanks.purge(&admin, &version("gk/jwt", "2.0.0"), None).await.unwrap();
+    past.states.push(bench.rows().await);
     services.packages.remove(&admin, &package("gone"), Removal::Purge { reason: None }, None).await.unwrap();
+    past.states.push(bench.rows().await);
     let found = services.downloads.artifact(&pia, &package("hmac"), VersionRef::Latest, None).await.unwrap();
     services.downloads.count(&found);
     services.downloads.flush_counts().await.unwrap();
     assert!(again.caller.user().is_some());
     bench.check_rows().await;
-    bench.rows().await
+    past.states.push(bench.rows().await);
+    past.blobs = bench.blobs();
+    past
+}
+
+async fn filled() -> MemoryRows {
+    past().await.states.pop().unwrap()
 }
 
 fn findings(rows: &MemoryRows) -> Vec<Finding> {

@@ -8,6 +8,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::detach::detach;
 use super::error::{JournalError, is_full};
 use super::frame::{Frame, FrameKind, encode_ops};
 use super::header::{Ancestor, Continues, Position, Seal};
@@ -71,7 +72,8 @@ enum Tip {
 }
 
 /// Makes what an earlier process, or a copying tool, left in these files durable. Whoever was killed between a write and
-/// its fsync leaves a frame that reads well and that a power loss takes away: nothing may rest on it before this.
+/// its fsync leaves a frame that reads well and that a power loss takes away: nothing may rest on it before this. What
+/// can't be made durable any more, since that was tried and failed, is not read from memory afterwards.
 ///
 /// # Errors
 /// `Io` when a file can't be opened, `Unsynced` when it can't be synced: then nothing may be written.
@@ -81,9 +83,29 @@ pub fn settle(fs: &dyn Fs, data: &Path, files: &[(Generation, FileKind)]) -> Res
         let file = fs.open(&generation.path(data, *kind), Access::Read);
         let file = file.map_err(JournalError::io("open a file of the journal", &shown))?;
         fs.sync_data(&file).map_err(|error| unsynced(&shown, Some(error)))?;
+        if let Err(error) = fs.drop_cached(&file) {
+            tracing::debug!(%error, file = shown, "memory keeps what it holds of a file");
+        }
     }
     let dir = fs.open_dir(&data.join(JOURNAL_FOLDER)).map_err(JournalError::io("open the journal", JOURNAL_FOLDER))?;
     fs.sync_dir(&dir).map_err(|error| unsynced(JOURNAL_FOLDER, Some(error)))
+}
+
+/// Settles the newest logs of the directory, before anything is read from them. Those before were: each next log was
+/// begun after that, or says which of their bytes are void.
+///
+/// # Errors
+/// As [`settle`].
+pub fn settle_newest(fs: &dyn Fs, data: &Path) -> Result<(), JournalError> {
+    let names = match fs.list(&data.join(JOURNAL_FOLDER)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        names => names.map_err(JournalError::io("list the journal", JOURNAL_FOLDER))?,
+    };
+    let logs = names.iter().filter_map(|name| Generation::parse(name.to_str()?));
+    let logs: Vec<_> = logs.filter(|(_, kind)| *kind == FileKind::Log).collect();
+    let newest = logs.iter().map(|(generation, _)| generation.number).max();
+    let newest: Vec<_> = logs.into_iter().filter(|(generation, _)| Some(generation.number) == newest).collect();
+    settle(fs, data, &newest)
 }
 
 /// Makes a log of a header alone, durable under its name: what a snapshot needs beside it in a directory that nobody
@@ -112,7 +134,7 @@ impl Journal {
     /// `Io`, `Full` and `Unsynced` when the directories, or the log that is to be continued, can't be made durable.
     pub fn open(fs: Arc<dyn Fs>, data: &Path, disk: Arc<DiskState>, start: JournalStart) -> Result<Self, JournalError> {
         let place = Place::open(fs, disk, data)?;
-        // Of the state that came before the first log there is only a snapshot.
+        // Generation 0 is no log: the state before the journal.
         let last = start.continues.filter(|from| from.generation.number > 0);
         let last = last.map(|from| (from.generation, FileKind::Log));
         settle(&*place.fs, data, last.as_slice())?;
@@ -293,8 +315,11 @@ impl Journal {
     /// Begins a log where the history stands, and ends the one before.
     fn begin(&mut self, tick: u64) -> Result<(), JournalError> {
         self.place.check()?;
-        if let Tip::Own(log) = &self.tip {
-            self.start.continues = Some(log.continues(&self.place)?);
+        match (&self.tip, &self.start.continues) {
+            (Tip::Own(log), _) => self.start.continues = Some(log.continues(&self.place)?),
+            // A new history is a copy's.
+            (Tip::Inherited, Some(from)) if from.generation.history != self.start.history => detach(&self.place, from)?,
+            (Tip::Inherited, _) => {}
         }
         let prepared = self.prepared.take(&self.place)?;
         let log = Log::begin(&self.place, prepared, self.start.draft(tick))?;

@@ -10,6 +10,7 @@
 mod append;
 pub mod codec;
 pub mod cut;
+mod detach;
 pub mod error;
 pub mod facts;
 pub mod frame;
@@ -30,7 +31,7 @@ pub mod survey;
 #[cfg(test)]
 mod tests;
 
-pub use append::{Journal, JournalSizes, JournalStart, begin_log, settle};
+pub use append::{Journal, JournalSizes, JournalStart, begin_log, settle, settle_newest};
 pub use error::JournalError;
 pub use log::RESERVE_BYTES;
 

@@ -6,12 +6,17 @@
 
 pub mod blobs;
 pub mod compare;
+pub mod copied;
 pub mod findings;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub mod journal;
 #[cfg(test)]
 pub(crate) mod memory;
 pub mod meter;
 pub mod replica;
 pub mod rows;
+pub mod verify;
 
 use std::io;
 use std::path::PathBuf;

@@ -75,6 +75,9 @@ impl Replica {
             rows.map_err(unwrapped)?;
         }
         for link in &route.links {
+            if until.is_some_and(|until| position.number >= until.number) {
+                break;
+            }
             let range = link.first.end..link.last.end;
             frames(workshop, link.first.generation, range, until, &mut |ops, at| {
                 position = at;
@@ -147,10 +150,10 @@ impl Replica {
     }
 }
 
-type TakeFrame<'t> = dyn FnMut(Vec<RowOp>, Position) -> Result<(), ScrubError> + 't;
+pub(super) type TakeFrame<'t> = dyn FnMut(Vec<RowOp>, Position) -> Result<(), ScrubError> + 't;
 
 /// Hands over the operations of each frame in a range up to the one at `until`; a seal has none.
-fn frames(
+pub(super) fn frames(
     workshop: &Workshop,
     generation: Generation,
     range: Range<u64>,
@@ -173,18 +176,16 @@ fn frames(
 }
 
 /// An error on its way through the journal's reader.
-fn wrapped<T>(result: Result<T, impl Into<ScrubError>>) -> Result<T, JournalError> {
+pub(super) fn wrapped<T>(result: Result<T, impl Into<ScrubError>>) -> Result<T, JournalError> {
     result.map_err(|error| JournalError::rows(error.into()))
 }
 
 /// The error that a visitor wrapped, or the journal's own.
-fn unwrapped(error: JournalError) -> ScrubError {
-    match error {
-        JournalError::Rows(source) => match source.downcast::<ScrubError>() {
-            Ok(own) => *own,
-            Err(source) => ScrubError::Journal(JournalError::Rows(source)),
-        },
-        other => ScrubError::Journal(other),
+pub(super) fn unwrapped(error: JournalError) -> ScrubError {
+    let JournalError::Rows(source) = error else { return ScrubError::Journal(error) };
+    match source.downcast::<ScrubError>() {
+        Ok(own) => *own,
+        Err(source) => ScrubError::Journal(JournalError::Rows(source)),
     }
 }
 

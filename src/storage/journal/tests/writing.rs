@@ -92,6 +92,39 @@ fn the_history_of_a_copy_forks_under_a_new_name() {
 }
 
 #[test]
+fn a_hard_link_copy_that_is_written_to_and_its_running_original_leave_each_other_alone() {
+    let (data, disk) = works();
+    let mut original = open(&disk, data.path(), start()).unwrap();
+    original.append(&[put("both", &vec![5; 300_000])], 1).unwrap();
+    let copy = directory();
+    fs::hard_link(log_path(data.path(), 1), log_path(copy.path(), 1)).unwrap();
+    let fork = JournalStart { history: Id(77), ..continued(copy.path()) };
+    let mut copied = open(&disk, copy.path(), fork).unwrap();
+    original.append(&[put("original's", b"")], 1).unwrap();
+    disk.fail_op("rename", EIO);
+    assert!(copied.append(&[put("copy's", b"")], 1).is_err());
+    disk.mend();
+    copied.append(&[put("copy's", b"")], 1).unwrap();
+    original.append(&[put("original's too", b"")], 1).unwrap();
+    let facts = look(copy.path());
+    assert_eq!(facts.logs[0].length, facts.logs[1].header.continues.unwrap().length);
+    assert_eq!(facts.logs[0].last().number, 1);
+    assert_eq!(run_files(copy.path()), ["next-0.log", "next-1.log"]);
+    let numbers = |data: &Path| look(data).logs.iter().map(|log| log.last().number).collect::<Vec<_>>();
+    assert_eq!((numbers(data.path()), numbers(copy.path())), (vec![3], vec![1, 2]));
+}
+
+#[test]
+fn a_directory_from_before_the_journal_gets_a_log_that_continues_no_file() {
+    let (data, disk) = works();
+    let before = Continues::before_the_journal(start().history);
+    let mut journal = open(&disk, data.path(), JournalStart { continues: Some(before), ..start() }).unwrap();
+    assert_eq!(journal.rotate(1).unwrap().number, 0);
+    assert_eq!(journal.append(&[put("a", b"")], 1).unwrap().number, 1);
+    assert_eq!(only_log(data.path()).header.continues, Some(before));
+}
+
+#[test]
 fn a_log_of_a_header_alone_stands_beside_a_snapshot() {
     let data = tempfile::tempdir().unwrap();
     let continues = Continues { generation: generation(4), length: 9, end: 8, number: 7, hash: NO_FRAME };

@@ -9,6 +9,7 @@ mod log;
 mod packages;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::findings::Findings;
@@ -27,6 +28,8 @@ use crate::storage::{StoreError, View};
 pub const REBUILD: &str = "stop the server and type `vix-registry verify --rebuild`";
 /// How much of a key is shown.
 const KEY_SHOWN_BYTES_MAX: usize = 96;
+/// The bytes of a generation in a key: number, history.
+const SNAPSHOT_KEY_BYTES: usize = 24;
 
 /// Checks the rows of one transaction; returns how many rows there are.
 ///
@@ -38,6 +41,7 @@ pub fn check_rows(rows: &dyn Rows, progress: &dyn Progress, findings: &mut Findi
         view: View::new(rows),
         findings: RefCell::new(std::mem::take(findings)),
         meter: Meter::new(progress, Unit::Rows, None),
+        counted: RefCell::default(),
     };
     let checked = check.all();
     *findings = check.findings.into_inner();
@@ -50,6 +54,8 @@ struct RowCheck<'r> {
     view: View<'r>,
     findings: RefCell<Findings>,
     meter: Meter<'r>,
+    /// How many rows each table has that was read so far.
+    counted: RefCell<BTreeMap<&'static str, u64>>,
 }
 
 impl RowCheck<'_> {
@@ -59,11 +65,9 @@ impl RowCheck<'_> {
         self.blobs()?;
         self.log()?;
         self.small_tables()?;
-        let rows = self.meter.done();
-        self.meter.tell()?;
-        // The events are read again for the fold, and are no more rows for that.
         self.fold()?;
-        Ok(rows)
+        self.meter.tell()?;
+        Ok(self.counted.borrow().values().sum())
     }
 
     /// Tables that nothing is derived from.
@@ -84,12 +88,21 @@ impl RowCheck<'_> {
             }
             Ok(())
         })?;
+        self.each(Table::Snapshots, |key, value| {
+            if key.len() != SNAPSHOT_KEY_BYTES {
+                self.wrong(Table::Snapshots, key, "key does not read");
+            }
+            self.decoded::<u64>(Table::Snapshots, key, value);
+            Ok(())
+        })?;
         Ok(())
     }
 
     /// Shows `visit` each row of a table.
     fn each(&self, table: Table, visit: impl FnMut(&[u8], &[u8]) -> Result<(), ScrubError>) -> Result<u64, ScrubError> {
-        self.within(table, KeyRange::all(Direction::Up), visit)
+        let count = self.within(table, KeyRange::all(Direction::Up), visit)?;
+        self.counted.borrow_mut().insert(table.name(), count);
+        Ok(count)
     }
 
     fn within(
