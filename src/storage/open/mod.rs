@@ -42,6 +42,7 @@ use super::journal::JournalStart;
 use super::journal::facts::JournalFacts;
 use super::journal::header::Position;
 use super::journal::plan::{Finding, IndexFacts, IndexPlan, Lineup, decide_index, decide_lineup};
+use super::journal::settle_newest;
 use super::journal::survey::survey;
 use super::progress::{Advance, Cancelled, Unit};
 use super::redb::METADATA_FILE;
@@ -106,6 +107,8 @@ pub fn open_data(
     let begun = Instant::now();
     let place = Place { fs, data, options, watch };
     place.tell(Phase::Survey, 0, None)?;
+    // What is read from here on is on the disk, and not in memory alone.
+    settle_newest(&**fs, data)?;
     let facts = survey(&**fs, data, None)?;
     let mut lineup = decide_lineup(&facts)?;
     let looked = match &mut lineup {

@@ -144,9 +144,8 @@ impl Writer {
             now: (self.moment)(),
         };
         let rebuilt = rebuild(fs, data, &self.trail.to(), &options);
-        let (database, file) = rebuilt.map_err(|error| match error {
-            OpenError::Store(error) => error,
-            error => StoreError::backend("building the index", error),
+        let (database, file) = rebuilt.map_err(|error| {
+            if let OpenError::Store(error) = error { error } else { StoreError::backend("building the index", error) }
         })?;
         self.source.file = file;
         self.durable_now();
