@@ -97,7 +97,11 @@ impl Transport {
                 return Ok(socket);
             }
             match DataDirectory::open(&config.data, create) {
-                Ok(directory) => return Ok(Self::InProcess(Box::new(Registry::open(config, directory, &unwatched)?))),
+                Ok(directory) => {
+                    let mut registry = Registry::open(config, directory, &unwatched)?;
+                    registry.mark_missing().await;
+                    return Ok(Self::InProcess(Box::new(registry)));
+                }
                 Err(DirectoryError::Locked { .. }) if begun.elapsed() < PATIENCE => tokio::time::sleep(RETRY).await,
                 Err(error) => return Err(error.into()),
             }
