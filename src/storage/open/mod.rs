@@ -28,6 +28,7 @@ use std::time::Instant;
 
 use redb::Database;
 
+pub use aside::FOLDER as QUARANTINE_FOLDER;
 pub use error::OpenError;
 pub use report::{OpenReport, OpenedAs};
 pub use watch::{Opening, Phase, Watch, unwatched};

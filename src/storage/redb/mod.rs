@@ -11,7 +11,6 @@ mod generations;
 mod health;
 mod index;
 pub mod inspect;
-mod interim;
 mod job;
 mod keeper;
 mod preface;
@@ -26,6 +25,7 @@ mod start;
 mod trail;
 mod writer;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 
@@ -40,11 +40,12 @@ use self::job::Pending;
 use self::rotation::Request;
 pub use self::rotation::{Compacted, RotationRule};
 use self::staging::Snapshot;
-pub use self::start::{Opened, Options};
+pub use self::start::Options;
 use self::writer::Task;
 use super::journal::facts::SnapshotFacts;
 use super::journal::name::Generation;
 use super::journal::retention::Settling;
+use super::open::{OpenError, open_data, unwatched};
 use super::view::View;
 use super::{ChangeError, Cost, Decided, Metadata, Moment, StoreError};
 
@@ -71,9 +72,9 @@ impl RedbMetadata {
     ///
     /// # Errors
     /// When the data can't be opened.
-    pub fn open(data: &std::path::Path, options: Options) -> Result<Self, StoreError> {
-        let opened = interim::open(data, &options)?;
-        Self::start(opened, data, options)
+    pub fn open(data: &Path, options: Options) -> Result<Self, OpenError> {
+        let opened = open_data(&options.fs, data, &options.opening(), &unwatched)?;
+        Ok(Self::start(opened, data, options)?)
     }
 
     /// Changes after each commit that brought events, and not for others; closed once the writer stopped.
@@ -209,6 +210,14 @@ impl Metadata for RedbMetadata {
     }
 }
 
+fn look<R>(reading: Reading, query: impl FnOnce(&View<'_>) -> Result<R, StoreError>) -> Result<R, StoreError> {
+    let Reading { transaction, handle } = reading;
+    let read = query(&View::new(&Snapshot::new(transaction)));
+    // The database outlives its transactions.
+    drop(handle);
+    read
+}
+
 /// Runs `query` in one read transaction.
 pub(super) fn read_view<R>(
     database: &Database,
@@ -216,14 +225,6 @@ pub(super) fn read_view<R>(
 ) -> Result<R, StoreError> {
     let transaction = database.begin_read().map_err(|error| backend("beginning to read", error.into()))?;
     query(&View::new(&Snapshot::new(transaction)))
-}
-
-fn look<R>(reading: Reading, query: impl FnOnce(&View<'_>) -> Result<R, StoreError>) -> Result<R, StoreError> {
-    let Reading { transaction, handle } = reading;
-    let read = query(&View::new(&Snapshot::new(transaction)));
-    // The database outlives its transactions.
-    drop(handle);
-    read
 }
 
 /// Whether an error of the file system says something about the disk rather than about the file's content.
