@@ -6,6 +6,7 @@
 mod binary;
 mod directory;
 mod first_admin;
+mod full_disk;
 mod memory;
 mod opening;
 mod program;

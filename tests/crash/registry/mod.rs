@@ -91,7 +91,7 @@ impl Registry {
             metadata: Arc::new(metadata),
             blobs,
             leases: Leases::default(),
-            policy: Arc::new(Policy { free_bytes_min: 0, ..Policy::default() }),
+            policy: Arc::new(Policy { free_bytes_min: 0, retention_ticks: RETENTION, ..Policy::default() }),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         Ok(Self {
