@@ -77,6 +77,11 @@ fn dispatch(cli: &Cli, output: Output) -> Result<Exit, CliError> {
             output.show(&shown)?;
             return Ok(exit);
         }
+        Verb::Verify(args) => {
+            let (shown, exit) = verbs::verify::run(global, args, output)?;
+            output.show(&shown)?;
+            return Ok(exit);
+        }
         Verb::Token(verb) => verbs::token::run(global, verb, output)?,
         Verb::User(verb) => verbs::user::run(global, verb, output)?,
         Verb::Package(verb) => verbs::package::run(global, verb, output)?,

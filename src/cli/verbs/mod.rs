@@ -3,6 +3,7 @@
 pub mod about;
 pub mod check;
 pub mod config;
+pub mod gc;
 pub mod job;
 pub mod member;
 pub mod namespace;
@@ -13,6 +14,7 @@ pub mod status;
 pub mod table;
 pub mod token;
 pub mod user;
+pub mod verify;
 
 use serde_json::Value;
 
@@ -22,6 +24,7 @@ use super::output::Shown;
 use super::process;
 use super::transport::Transport;
 use crate::config::Config;
+use crate::domain::time::Timestamp;
 use crate::storage::directory::Create;
 use crate::telemetry::{self, Format, Level};
 
@@ -34,17 +37,28 @@ pub fn with_registry(
     create: Create,
     work: impl AsyncFnOnce(&mut Transport) -> Result<Shown, CliError>,
 ) -> Result<Shown, CliError> {
-    let config = Config::load(&global.sources(Vec::new()))?.config;
-    let to_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let begun = telemetry::init(Level::Warn, Format::Text, to_terminal);
-    begun.map_err(|error| CliError::new(Exit::Failed, "internal", error.to_string()))?;
-    process::private_files();
+    let config = begin(global)?;
     runtime()?.block_on(async {
         let mut transport = Transport::open(&config, create).await?;
         let done = work(&mut transport).await;
         transport.close().await;
         done
     })
+}
+
+/// What every verb begins with: its configuration, warnings on stderr, and files for their owner alone.
+fn begin(global: &Globals) -> Result<Config, CliError> {
+    let config = Config::load(&global.sources(Vec::new()))?.config;
+    let to_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let begun = telemetry::init(Level::Warn, Format::Text, to_terminal);
+    begun.map_err(|error| CliError::new(Exit::Failed, "internal", error.to_string()))?;
+    process::private_files();
+    Ok(config)
+}
+
+/// The time by this machine's clock.
+fn now() -> Timestamp {
+    Timestamp(jiff::Timestamp::now().as_millisecond())
 }
 
 /// The envelope of an answer as it is, and text made of its data.

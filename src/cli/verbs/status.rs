@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use super::table::{cell, lines};
-use super::{both, runtime, with_registry};
+use super::{both, now, runtime, with_registry};
 use crate::cli::args::{Globals, ServeArgs};
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::output::Shown;
@@ -36,7 +36,7 @@ pub fn status(global: &Globals) -> Result<Shown, CliError> {
             Transport::InProcess(_) => "no server runs on the directory",
         };
         let stats = transport.call(Call::new("GET", "/v1/admin/stats")).await?;
-        let standing = standing(&stats["meta"]["storage"], Timestamp(jiff::Timestamp::now().as_millisecond()));
+        let standing = standing(&stats["meta"]["storage"], now());
         Ok(both(stats, |stats| format!("{runs}\n{}\n{standing}", lines(stats))))
     })
 }

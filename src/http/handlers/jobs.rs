@@ -5,6 +5,16 @@ use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::reply::Reply;
 use crate::http::wire::jobs::Job;
+use crate::services::jobs::RegistryJob;
+
+/// `POST /v1/admin/verify`.
+pub async fn verify(call: Call) -> Result<Reply, Failure> {
+    begun(&call.app.services.jobs.verify(&call.context()?).await?)
+}
+
+fn begun(job: &RegistryJob) -> Result<Reply, Failure> {
+    Reply::accepted(&Job::from(job), &format!("/v1/admin/jobs/{}", job.id))
+}
 
 /// `GET /v1/admin/jobs`.
 pub async fn list(call: Call) -> Result<Reply, Failure> {

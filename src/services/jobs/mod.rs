@@ -7,6 +7,7 @@
 mod board;
 mod job;
 mod result;
+mod verify;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +50,7 @@ pub struct Order<'a, W> {
     /// What the audit calls it.
     pub action: &'static str,
     /// What it is done to, for the audit.
-    pub target: &'a str,
+    pub target: Option<&'a str>,
     /// What is done, on a thread that may block.
     pub work: W,
 }
@@ -129,7 +130,7 @@ impl JobService {
         instance_admin(&ctx.caller)?;
         let Order { kind, action, target, work } = order;
         let task = self.board.admit(new_id(ctx.now)?, kind, ctx.now)?;
-        if let Err(error) = self.audit(ctx, Deed::to_target(action, target)).await {
+        if let Err(error) = self.audit(ctx, Deed { action, target, ..Deed::default() }).await {
             self.board.withdraw(&task);
             return Err(error);
         }

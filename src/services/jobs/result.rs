@@ -115,6 +115,11 @@ impl VerifyResult {
         self.findings_left_off.saturating_add(self.findings.len() as u64)
     }
 
+    /// How it is remembered.
+    pub fn outcome(&self) -> Outcome {
+        if self.findings_count() > 0 { Outcome::Findings } else { Outcome::Ok }
+    }
+
     /// In one line.
     pub fn summary(&self) -> String {
         let (blobs, frames) = (counted(self.blobs, "blob", "blobs"), counted(self.frames, "frame", "frames"));
@@ -137,8 +142,7 @@ impl JobResult {
     pub fn report(&self) -> Option<(Outcome, String)> {
         match self {
             Self::Backup(backup) => Some((Outcome::Ok, backup.summary())),
-            Self::Verify(verify) if verify.findings_count() > 0 => Some((Outcome::Findings, verify.summary())),
-            Self::Verify(verify) => Some((Outcome::Ok, verify.summary())),
+            Self::Verify(verify) => Some((verify.outcome(), verify.summary())),
             Self::Gc(gc) => gc.applied.then(|| (Outcome::Ok, gc.summary())),
         }
     }

@@ -9,13 +9,15 @@ use std::sync::Arc;
 
 use redb::{BackendError, Builder, Database, ReadableDatabase as _, StorageBackend};
 
-use super::backend;
 use super::gate::Gate;
 use super::seq::read_seq;
 use super::staging::Snapshot;
+use super::{METADATA_FILE, RedbMetadata, backend};
 use crate::storage::StoreError;
 use crate::storage::fs::{Access, Fs, read_full};
 use crate::storage::journal::header::Position;
+use crate::storage::scrub::ScrubError;
+use crate::storage::scrub::verify::{LiveIndex, VisitIndex};
 use crate::storage::view::Rows;
 
 /// What an index turned out to be.
@@ -75,6 +77,18 @@ pub fn read_rows<E: From<StoreError>>(
     let transaction = database.begin_read().map_err(|error| backend("beginning to read", error.into()))?;
     let position = read_seq(&transaction)?;
     query(&Snapshot::new(transaction), position)
+}
+
+impl LiveIndex for RedbMetadata {
+    fn read(&self, visit: &mut VisitIndex<'_>) -> Result<(), ScrubError> {
+        read_rows(&self.database, |rows, position| match position {
+            Some(position) => visit(rows, position),
+            None => {
+                let what = "it does not say which change it holds last".to_owned();
+                Err(StoreError::Corrupt { table: METADATA_FILE, what }.into())
+            }
+        })
+    }
 }
 
 /// A file that is only read.

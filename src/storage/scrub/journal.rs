@@ -5,10 +5,10 @@
 
 use std::io;
 
+use super::ScrubError;
 use super::findings::Findings;
 use super::meter::Meter;
 use super::replica::Workshop;
-use super::ScrubError;
 use crate::storage::journal::facts::{JournalFacts, LogFacts, Tail};
 use crate::storage::journal::header::Position;
 use crate::storage::journal::name::{FileKind, Generation};

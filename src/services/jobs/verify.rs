@@ -1,0 +1,72 @@
+//! `verify` as a job of a running server.
+
+use std::sync::Arc;
+
+use super::{Broken, Finding, JobKind, JobResult, JobService, Order, RegistryJob, VerifyResult};
+use crate::services::{Context, ServiceError};
+use crate::storage::progress::Progress;
+use crate::storage::scrub::replica::{Workshop, scratch_of};
+use crate::storage::scrub::verify::{Verification, VerifyReport, verify};
+use crate::storage::scrub::{self, ScrubError};
+
+/// Memory for the pages of the index that is built to compare with, in bytes.
+const CACHE_BYTES: usize = 16 << 20;
+
+impl JobService {
+    /// Begins to read every byte and row.
+    ///
+    /// # Errors
+    /// As [`JobService::begin`].
+    pub async fn verify(&self, ctx: &Context) -> Result<RegistryJob, ServiceError> {
+        let stores = self.stores.clone();
+        let work = move |progress: &dyn Progress| {
+            let workshop = Workshop {
+                fs: Arc::clone(stores.blobs.fs()),
+                data: stores.blobs.data().to_owned(),
+                scratch: scratch_of(stores.blobs.data()),
+                cache_bytes: CACHE_BYTES,
+            };
+            make_scratch(&workshop)?;
+            let live = Some(&*stores.metadata as _);
+            let report = verify(&Verification { workshop: &workshop, live, bytes_per_second_max: None }, progress)?;
+            Ok(JobResult::Verify(report.into()))
+        };
+        self.begin(ctx, Order { kind: JobKind::Verify, action: "admin.verify", target: None, work }).await
+    }
+}
+
+fn make_scratch(workshop: &Workshop) -> Result<(), ServiceError> {
+    match workshop.fs.create_dir(&workshop.scratch) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(ServiceError::internal("making a place for the replica", error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+impl From<ScrubError> for Broken {
+    fn from(error: ScrubError) -> Self {
+        match error {
+            ScrubError::Cancelled(_) => Self::Cancelled,
+            ScrubError::Store(error) => Self::Failed(error.into()),
+            error @ (ScrubError::Journal(_) | ScrubError::Io { .. } | ScrubError::Panicked(_)) => {
+                Self::Failed(ServiceError::internal("verifying", error))
+            }
+        }
+    }
+}
+
+impl From<VerifyReport> for VerifyResult {
+    fn from(report: VerifyReport) -> Self {
+        let finding = |scrub::Finding { file, what, fix, blob: _ }| Finding { file, what, fix };
+        Self {
+            blobs: report.blobs.blobs,
+            blob_bytes: report.blobs.bytes,
+            frames: report.journal.frames,
+            snapshots: report.journal.snapshots,
+            rows: report.rows,
+            findings: report.findings.list().iter().cloned().map(finding).collect(),
+            findings_left_off: report.findings.left_off(),
+        }
+    }
+}
