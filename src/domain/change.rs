@@ -94,7 +94,7 @@ pub enum Change {
 /// What is kept about the data directory itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Setting {
-    /// The random id of this directory's history (16 bytes).
+    /// The random id of this directory's history (16 bytes); for one that went on from a copy, where it left its parent.
     History,
     /// The token in `initial-admin-token` (its id, 16 bytes), while it lives.
     InitialAdminToken,

@@ -12,11 +12,11 @@ use super::load::recheck;
 use super::reach::Reach;
 use super::versions::settle;
 use super::{Context, ServiceError, Stores};
-use crate::domain::change::Setting;
 use crate::domain::event::Log;
 use crate::domain::id::Id;
 use crate::domain::name::PackageName;
 use crate::domain::refusal::{Reason, Refusal};
+use crate::storage::rows::HistoryRow;
 use crate::storage::{ChangeError, Cost, Metadata as _, StoreError, View};
 
 /// Most changes of one answer.
@@ -73,6 +73,8 @@ pub struct ChangePage {
     pub last: u64,
     /// Which history the serials belong to.
     pub history: Id,
+    /// The history that this one went on from, and the serial of the last entry that both have.
+    pub parent: Option<(Id, u64)>,
     /// Whether an anonymous caller would see the same.
     pub public: bool,
 }
@@ -162,7 +164,9 @@ fn look(view: &View<'_>, context: &Context, query: ChangesQuery) -> Result<Look,
         }
         Ok(ControlFlow::Continue(()))
     })?;
-    Ok(Look { page: ChangePage { changes, last, history: history(view)?, public: false }, at_end })
+    let HistoryRow { id: history, parent } = view.history()?;
+    let parent = parent.map(|parent| (parent.id, parent.serial(query.log)));
+    Ok(Look { page: ChangePage { changes, last, history, parent, public: false }, at_end })
 }
 
 /// What the caller may see of the internal log, each package looked up once.
@@ -203,12 +207,6 @@ fn read_entry(serial: u64, bytes: &[u8]) -> Result<ChangeRecord, StoreError> {
 
 fn corrupt(serial: u64, what: &str) -> StoreError {
     StoreError::Corrupt { table: "events-v1", what: format!("entry {serial} does not read: {what}") }
-}
-
-fn history(view: &View<'_>) -> Result<Id, StoreError> {
-    let bytes = view.setting(Setting::History)?.unwrap_or_default();
-    let id = Id::from_bytes(&bytes);
-    id.ok_or_else(|| StoreError::Corrupt { table: "settings-v1", what: "the history has no id".to_owned() })
 }
 
 #[cfg(test)]

@@ -6,13 +6,14 @@ use std::task::Poll;
 
 use super::*;
 use crate::domain::caller::Caller;
-use crate::domain::change::Change;
+use crate::domain::change::{Change, Setting};
 use crate::domain::digest::Sha256;
 use crate::domain::event::{Event, Fact};
 use crate::domain::package::{MemberOf, Role, Visibility};
 use crate::domain::time::Timestamp;
 use crate::domain::token::Scope;
 use crate::services::fixture_tests::{Registry, name, refused};
+use crate::storage::rows::Parent;
 
 fn after(after: u64, log: Log) -> ChangesQuery {
     ChangesQuery { log, after, limit: CHANGES_MAX, wait: Duration::ZERO }
@@ -76,6 +77,18 @@ async fn the_internal_log_shows_what_the_caller_may_read_now_and_moves_past_the_
     registry.make_member(MemberOf::Package(name("gk/b")), &max, Role::Reader).await;
     let shown = list(&registry, &max, after(0, Log::Internal)).await;
     assert_eq!(told(&shown), ["4 package.created gk/b", "5 owner.added gk/b", "6 version.published gk/b"]);
+}
+
+#[tokio::test]
+async fn a_history_that_went_on_from_a_copy_tells_where_it_left_its_parent() {
+    let registry = Registry::new();
+    let root = registry.user("root", Scope::Admin, "*").await;
+    let history = HistoryRow { id: Id(7), parent: Some(Parent { id: Id(6), frame: 9, public: 4, internal: 2 }) };
+    registry.record(vec![Change::PutSetting { key: Setting::History, value: Some(history.to_bytes()) }]).await;
+    for (log, serial) in [(Log::Public, 4), (Log::Internal, 2)] {
+        let page = list(&registry, &root, after(0, log)).await;
+        assert_eq!((page.history, page.parent), (Id(7), Some((Id(6), serial))), "{log:?}");
+    }
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use crate::domain::version::VersionNumber;
 use crate::storage::blobs::BlobStore;
 use crate::storage::fs::RealFs;
 use crate::storage::leases::Leases;
-use crate::storage::redb::{NoJournal, Options, RedbMetadata};
+use crate::storage::redb::{Options, RedbMetadata};
 use crate::storage::{Decided, Metadata as _, Moment};
 
 pub(in crate::services) struct Registry {
@@ -122,8 +122,7 @@ impl Registry {
         let now = Arc::new(AtomicI64::new(1_700_000_000_000));
         let clock = Arc::clone(&now);
         let clock = move || Moment { now: Timestamp(clock.load(Ordering::Relaxed)), tick: 0 };
-        let options =
-            Options { cache_bytes: 1 << 20, queue_length: 64, sink: Box::new(NoJournal), clock: Box::new(clock) };
+        let options = Options { cache_bytes: 1 << 20, queue_length: 64, clock: Box::new(clock), ..Options::default() };
         let stores = Stores {
             metadata: Arc::new(RedbMetadata::open(directory.path(), options).unwrap()),
             blobs: BlobStore::open(directory.path(), Arc::new(RealFs)).unwrap(),

@@ -15,7 +15,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use super::blobs::{BlobError, BlobStore};
 use super::fs::{Fs as _, RealFs};
 use super::open::Watch;
-use super::redb::{METADATA_FILE, NoJournal, Options, RedbMetadata};
+use super::redb::{METADATA_FILE, Options, RedbMetadata};
 use super::{Backend, Moment, StoreError};
 use crate::domain::time::Timestamp;
 
@@ -178,7 +178,7 @@ impl DataDirectory {
     pub fn open_metadata(&self, options: StoreOptions, _watch: Watch<'_>) -> Result<Backend, StoreError> {
         let StoreOptions { cache_bytes, queue_length } = options;
         let clock = Box::new(moment);
-        RedbMetadata::open(&self.path, Options { cache_bytes, queue_length, sink: Box::new(NoJournal), clock })
+        RedbMetadata::open(&self.path, Options { cache_bytes, queue_length, clock, ..Options::default() })
     }
 
     /// Opens the bytes.

@@ -1,10 +1,12 @@
 //! How keys are put together: parts whose byte order is the order in which rows are read.
 
 use crate::domain::event::Log;
+use crate::domain::id::Id;
 use crate::domain::name::{NamespaceName, PackageName};
 use crate::domain::package::MemberOf;
 use crate::domain::user::UserId;
 use crate::domain::version::VersionNumber;
+use crate::storage::journal::name::Generation;
 
 /// A package's key: its name as text.
 pub fn package(name: &PackageName) -> Vec<u8> {
@@ -95,6 +97,17 @@ pub const fn log_byte(log: Log) -> u8 {
         Log::Public => 0,
         Log::Internal => 1,
     }
+}
+
+/// A snapshot of the journal: its generation's number, then its history.
+pub fn snapshot(generation: &Generation) -> Vec<u8> {
+    pair(&generation.number.to_be_bytes(), &generation.history.to_bytes())
+}
+
+/// Reads such a key back.
+pub fn parse_snapshot(key: &[u8]) -> Option<Generation> {
+    let (number, history) = key.split_first_chunk()?;
+    Some(Generation { number: u64::from_be_bytes(*number), history: Id::from_bytes(history)? })
 }
 
 /// The first key after all those that start with `prefix`; `None` when there can be none (only `0xff` bytes).

@@ -20,7 +20,7 @@ pub mod scans;
 pub mod scrub;
 pub mod tables;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod view;
 
 use std::future::Future;

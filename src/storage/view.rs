@@ -3,8 +3,9 @@
 use std::ops::{Bound, ControlFlow};
 
 use super::StoreError;
+use super::journal::name::Generation;
 use super::keys;
-use super::rows::{BlobRow, Row, corrupt};
+use super::rows::{BlobRow, HistoryRow, Row, corrupt};
 use super::tables::{Counter, Table};
 use crate::domain::audit::AuditEntry;
 use crate::domain::change::Setting;
@@ -321,6 +322,27 @@ impl<'t> View<'t> {
     /// A setting of the directory itself.
     pub fn setting(&self, key: Setting) -> Result<Option<Vec<u8>>, StoreError> {
         self.rows.get(Table::Settings, &[key as u8])
+    }
+
+    /// At which tick a snapshot of the journal was durable.
+    pub fn snapshot_tick(&self, generation: &Generation) -> Result<Option<u64>, StoreError> {
+        self.row(Table::Snapshots, &keys::snapshot(generation))
+    }
+
+    /// The snapshots that have a row.
+    pub fn snapshot_rows(&self) -> Result<Vec<Generation>, StoreError> {
+        let mut found = Vec::new();
+        self.scan_keys(Table::Snapshots, KeyRange::all(Direction::Up), |key| {
+            let generation = keys::parse_snapshot(key);
+            found.push(generation.ok_or_else(|| corrupt(Table::Snapshots, "key does not read"))?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(found)
+    }
+
+    /// Which history the serials belong to.
+    pub fn history(&self) -> Result<HistoryRow, StoreError> {
+        HistoryRow::from_bytes(&self.setting(Setting::History)?.unwrap_or_default())
     }
 
     /// A counter.

@@ -18,7 +18,7 @@ use vix_registry::storage::Moment;
 use vix_registry::storage::blobs::BlobStore;
 use vix_registry::storage::fs::RealFs;
 use vix_registry::storage::leases::Leases;
-use vix_registry::storage::redb::{NoJournal, Options, RedbMetadata};
+use vix_registry::storage::redb::{Options, RedbMetadata};
 
 const ANONYMOUS: Peer = Peer::Tcp(SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9));
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -48,8 +48,8 @@ impl Registry {
         let options = Options {
             cache_bytes: 1 << 20,
             queue_length: 16,
-            sink: Box::new(NoJournal),
             clock: Box::new(move || Moment { now: now(), tick: 0 }),
+            ..Options::default()
         };
         let stores = Stores {
             metadata: Arc::new(RedbMetadata::open(directory.path(), options).expect("an empty store")),

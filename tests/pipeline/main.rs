@@ -19,7 +19,7 @@ use vix_registry::storage::Moment;
 use vix_registry::storage::blobs::BlobStore;
 use vix_registry::storage::fs::RealFs;
 use vix_registry::storage::leases::Leases;
-use vix_registry::storage::redb::{NoJournal, Options, RedbMetadata};
+use vix_registry::storage::redb::{Options, RedbMetadata};
 
 struct Registry {
     app: Arc<App>,
@@ -31,8 +31,8 @@ fn registry(settings: HttpSettings) -> Registry {
     let options = Options {
         cache_bytes: 1 << 20,
         queue_length: 16,
-        sink: Box::new(NoJournal),
         clock: Box::new(|| Moment { now: Timestamp(0), tick: 0 }),
+        ..Options::default()
     };
     let stores = Stores {
         metadata: Arc::new(RedbMetadata::open(directory.path(), options).expect("an empty store")),

@@ -22,7 +22,7 @@ use vix_registry::services::{Policy, Services, Stores};
 use vix_registry::storage::blobs::BlobStore;
 use vix_registry::storage::fs::RealFs;
 use vix_registry::storage::leases::Leases;
-use vix_registry::storage::redb::{NoJournal, Options, RedbMetadata};
+use vix_registry::storage::redb::{Options, RedbMetadata};
 use vix_registry::storage::{Decided, Metadata as _, Moment, View};
 
 use super::client::{Answer, Ask, Client};
@@ -89,8 +89,8 @@ impl Server {
         let options = Options {
             cache_bytes: 4 << 20,
             queue_length: 1024,
-            sink: Box::new(NoJournal),
             clock: Box::new(move || Moment { now: clock(), tick: started.elapsed().as_secs() }),
+            ..Options::default()
         };
         let stores = Stores {
             metadata: Arc::new(RedbMetadata::open(self.data(), options).expect("a store")),

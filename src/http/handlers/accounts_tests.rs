@@ -22,7 +22,7 @@ use crate::storage::Moment;
 use crate::storage::blobs::BlobStore;
 use crate::storage::fs::RealFs;
 use crate::storage::leases::Leases;
-use crate::storage::redb::{NoJournal, Options, RedbMetadata};
+use crate::storage::redb::{Options, RedbMetadata};
 
 /// When everything is stored: later than the clock that proves tokens, which is the real one.
 const NOON: Timestamp = Timestamp(4_000_017_600_000);
@@ -47,8 +47,8 @@ impl Registry {
         let options = Options {
             cache_bytes: 1 << 20,
             queue_length: 16,
-            sink: Box::new(NoJournal),
             clock: Box::new(|| Moment { now: NOON, tick: 0 }),
+            ..Options::default()
         };
         let stores = Stores {
             metadata: Arc::new(RedbMetadata::open(directory.path(), options).unwrap()),

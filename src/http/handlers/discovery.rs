@@ -72,7 +72,8 @@ pub async fn changes(call: Call) -> Result<Reply, Failure> {
     };
     let page = call.app.services.changes.list(&call.context()?, query).await?;
     let changes: Vec<_> = page.changes.into_iter().map(Change::from).collect();
-    let history = json!({ "id": page.history.to_string(), "parent": null });
+    let parent = page.parent.map(|(id, serial)| json!({ "id": id.to_string(), "serial": serial }));
+    let history = json!({ "id": page.history.to_string(), "parent": parent });
     Ok(Reply::json(&changes)?.with_meta("last", page.last).with_meta("history", history))
 }
 

@@ -24,7 +24,7 @@ use crate::services::{Context, Policy, Services, Stores};
 use crate::storage::blobs::BlobStore;
 use crate::storage::fs::RealFs;
 use crate::storage::leases::Leases;
-use crate::storage::redb::{NoJournal, Options, RedbMetadata};
+use crate::storage::redb::{Options, RedbMetadata};
 use crate::storage::{Decided, Metadata as _, Moment};
 
 struct OneChunk(Option<bytes::Bytes>);
@@ -54,8 +54,8 @@ impl Registry {
         let options = Options {
             cache_bytes: 1 << 20,
             queue_length: 16,
-            sink: Box::new(NoJournal),
             clock: Box::new(|| Moment { now: Timestamp(0), tick: 0 }),
+            ..Options::default()
         };
         let stores = Stores {
             metadata: Arc::new(RedbMetadata::open(directory.path(), options).unwrap()),

@@ -17,7 +17,7 @@ use crate::services::{Context, Policy, ServiceError, Services, Stores};
 use crate::storage::blobs::BlobStore;
 use crate::storage::fs::RealFs;
 use crate::storage::leases::Leases;
-use crate::storage::redb::{NoJournal, Options, RedbMetadata};
+use crate::storage::redb::{Options, RedbMetadata};
 use crate::storage::{Backend, Moment};
 
 /// When everything happens.
@@ -73,8 +73,8 @@ impl Bench {
         let options = Options {
             cache_bytes: 1 << 20,
             queue_length: 64,
-            sink: Box::new(NoJournal),
             clock: Box::new(|| Moment { now: NOW, tick: 0 }),
+            ..Options::default()
         };
         let metadata = Arc::new(RedbMetadata::open(directory.path(), options).unwrap());
         let stores = Stores {

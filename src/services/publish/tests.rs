@@ -1,7 +1,5 @@
 //! What a publish refuses, whichever way its bytes came and whatever happened since it was admitted.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use super::*;
 use crate::domain::caller::Caller;
 use crate::domain::id::Id;
@@ -15,8 +13,8 @@ use crate::services::uploads::ArtifactName;
 use crate::storage::Moment;
 use crate::storage::fs::RealFs;
 use crate::storage::leases::Leases;
-use crate::storage::redb::{BatchSink, Options, RedbMetadata};
-use crate::storage::tables::RowOp;
+use crate::storage::redb::{Options, RedbMetadata};
+use crate::storage::tests::broken_fs::{BrokenFs, EIO};
 
 const BYTES: &[u8] = b"some bytes";
 
@@ -96,22 +94,13 @@ fn archive_with_readme(text: &[u8]) -> Vec<u8> {
     tar.into_inner().unwrap().finish().unwrap()
 }
 
-/// Takes batches until it is told to fail, like a disk.
-struct Disk(Arc<AtomicBool>);
-
-impl BatchSink for Disk {
-    fn append(&mut self, _batch: &[RowOp]) -> Result<(), StoreError> {
-        if self.0.load(Ordering::Relaxed) { Err(StoreError::backend("appending", "the disk failed")) } else { Ok(()) }
-    }
-}
-
 #[tokio::test]
 async fn a_write_that_failed_on_the_disk_keeps_its_bytes() {
     let directory = tempfile::tempdir().unwrap();
-    let broken = Arc::new(AtomicBool::new(false));
+    let disk = Arc::new(BrokenFs::default());
     let clock = Box::new(|| Moment { now: Timestamp(1_700_000_000_000), tick: 0 });
-    let sink = Box::new(Disk(Arc::clone(&broken)));
-    let options = Options { cache_bytes: 1 << 20, queue_length: 4, sink, clock };
+    let fs = Arc::<BrokenFs>::clone(&disk);
+    let options = Options { cache_bytes: 1 << 20, queue_length: 4, fs, clock, ..Options::default() };
     let stores = Stores {
         metadata: Arc::new(RedbMetadata::open(directory.path(), options).unwrap()),
         blobs: BlobStore::open(directory.path(), Arc::new(RealFs)).unwrap(),
@@ -126,10 +115,16 @@ async fn a_write_that_failed_on_the_disk_keeps_its_bytes() {
         audit_id: Id(1),
     };
     let publish = PublishService::new(stores.clone());
-    broken.store(true, Ordering::Relaxed);
+    disk.fail_op("sync_data", EIO);
     let failed = publish.publish(&context, request("gk/a", "1.0.0"), &mut Body::of(BYTES)).await;
     assert!(matches!(failed, Err(ServiceError::Internal { .. })), "{failed:?}");
     assert!(stores.blobs.open_blob(&Sha256::of(BYTES)).is_ok());
-    broken.store(false, Ordering::Relaxed);
-    assert!(publish.publish(&context, request("gk/a", "1.0.0"), &mut Body::of(BYTES)).await.unwrap().created);
+    disk.mend();
+    // What failed was perhaps the index, which is then built anew before long.
+    loop {
+        match publish.publish(&context, request("gk/a", "1.0.0"), &mut Body::of(BYTES)).await {
+            Err(ServiceError::Refused(Refusal { reason: Reason::ReadOnly, .. })) => tokio::task::yield_now().await,
+            published => break assert!(published.unwrap().created),
+        }
+    }
 }

@@ -26,7 +26,7 @@ use crate::services::{Context, Policy, ServiceError, Services, Stores};
 use crate::storage::blobs::BlobStore;
 use crate::storage::fs::RealFs;
 use crate::storage::progress::Unwatched;
-use crate::storage::redb::{NoJournal, Options, RedbMetadata};
+use crate::storage::redb::{Options, RedbMetadata};
 use crate::storage::scrub::Findings;
 use crate::storage::scrub::memory::MemoryRows;
 use crate::storage::scrub::rows::check_rows;
@@ -88,11 +88,11 @@ impl Bench {
         let options = Options {
             cache_bytes: 1 << 20,
             queue_length: 64,
-            sink: Box::new(NoJournal),
             clock: Box::new(move || {
                 let now = clock.fetch_add(1000, Ordering::Relaxed);
                 Moment { now: Timestamp(now), tick: now.unsigned_abs() / 1000 }
             }),
+            ..Options::default()
         };
         let stores = Stores {
             metadata: Arc::new(RedbMetadata::open(directory.path(), options).unwrap()),

@@ -135,3 +135,129 @@ async fn an_original_that_ends_too_early_is_found() {
     directory.remove(&last);
     assert!(files(&directory.verify()).iter().any(|file| file.starts_with("journal/")));
 }
+
+/// A small generator of pseudo-random numbers (xorshift64*), so that a seed tells the whole run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        usize::try_from(self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) % bound as u64).unwrap()
+    }
+}
+
+/// One way in which a disk can go bad.
+#[derive(Clone, Copy, Debug)]
+enum Rot {
+    Flip { byte: usize, bit: u8 },
+    Zero { page: usize },
+    Cut { to: usize },
+}
+
+const PAGE: usize = 4096;
+
+impl Rot {
+    fn apply(self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Flip { byte, bit } => bytes[byte] ^= 1 << bit,
+            Self::Zero { page } => {
+                let end = bytes.len().min((page + 1) * PAGE);
+                bytes[page * PAGE..end].fill(0);
+            }
+            Self::Cut { to } => bytes.truncate(to),
+        }
+    }
+
+    /// One flipped bit in each page, each page zeroed, and a cut in each page.
+    fn all(length: usize, random: &mut Random) -> Vec<Self> {
+        let mut all = Vec::new();
+        for page in 0..length.div_ceil(PAGE) {
+            let room = PAGE.min(length - page * PAGE);
+            let byte = page * PAGE + random.below(room);
+            let bit = u8::try_from(random.below(8)).unwrap();
+            all.extend([Self::Flip { byte, bit }, Self::Zero { page }]);
+            all.push(Self::Cut { to: page * PAGE + random.below(room) });
+        }
+        all
+    }
+}
+
+#[tokio::test]
+async fn every_rotten_byte_of_journal_and_blobs_is_found_and_its_file_named() {
+    let (seed, long) = budget("bit rot");
+    let mut random = Random(seed);
+    let past = past().await;
+    let shapes = [(4, true), (3, false), (100, true)];
+    for (rotate_every, sealed) in shapes.into_iter().take(if long { 3 } else { 1 }) {
+        let directory = Directory::write(&past, Shape { rotate_every, index_behind: 0, sealed });
+        for file in directory.files() {
+            let sound = directory.read(&file);
+            for rot in Rot::all(sound.len(), &mut random) {
+                let mut bytes = sound.clone();
+                rot.apply(&mut bytes);
+                if bytes == sound {
+                    continue;
+                }
+                directory.rot(&file, |all| *all = bytes);
+                let report = directory.verify();
+                assert!(files(&report).contains(&file.as_str()), "{file} {rot:?} of {}: {report:#?}", sound.len());
+                assert!(report.findings.list().iter().all(|finding| !finding.fix.is_empty() && !finding.what.is_empty()));
+            }
+            directory.rot(&file, |all| *all = sound);
+        }
+        sound(&directory.verify());
+    }
+}
+
+#[tokio::test]
+async fn every_rotten_byte_of_the_index_is_found_or_in_a_page_that_nothing_reads() {
+    let (seed, long) = budget("bit rot of the index");
+    let mut random = Random(seed);
+    let past = past().await;
+    let directory = Directory::write(&past, Shape::default());
+    let sound = directory.read(METADATA_FILE);
+    let mut rots = Rot::all(sound.len(), &mut random);
+    let tried = if long { rots.len() } else { 60 };
+    let (mut found, mut unused) = (0, 0);
+    for _ in 0..tried {
+        let rot = rots.swap_remove(random.below(rots.len()));
+        let mut bytes = sound.clone();
+        rot.apply(&mut bytes);
+        directory.rot(METADATA_FILE, |all| *all = bytes);
+        let report = directory.verify();
+        // What has no finding was read row by row all the same, and is what the journal says.
+        match &files(&report)[..] {
+            [] => unused += usize::from(report.compared == report.rows),
+            names => {
+                assert!(names.iter().all(|name| *name == METADATA_FILE), "{rot:?}: {names:?}");
+                found += 1;
+            }
+        }
+        assert!(report.rows > 100 && report.journal.frames > 8, "{rot:?}: the journal was not read");
+    }
+    assert_eq!(found + unused, tried);
+    assert!(found > tried / 10, "{found} of {tried} found");
+}
+
+#[tokio::test]
+async fn swapped_blobs_are_both_found() {
+    let past = past().await;
+    let directory = Directory::write(&past, Shape::default());
+    let blobs: Vec<String> = directory.files().into_iter().filter(|file| file.starts_with("blobs/")).collect();
+    let (one, other) = (directory.read(&blobs[0]), directory.read(&blobs[1]));
+    directory.replace(&blobs[0], &other, 0o400);
+    directory.replace(&blobs[1], &one, 0o400);
+    assert_eq!(files(&directory.verify()), [&blobs[0], &blobs[1]]);
+}
+
+/// The seed of this run, and whether it is a campaign; both are printed.
+fn budget(what: &str) -> (u64, bool) {
+    let long = std::env::var("VIXR_TEST_BUDGET").is_ok_and(|budget| budget == "long");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let seed: Option<u64> = std::env::var("VIXR_TEST_SEED").ok().and_then(|text| text.parse().ok());
+    let seed = seed.unwrap_or_else(|| now.subsec_nanos().into()).max(1);
+    println!("{what}: VIXR_TEST_SEED={seed} (VIXR_TEST_BUDGET=long for more)");
+    (seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1, long)
+}

@@ -1,4 +1,4 @@
-//! The bytes of a log's header, of a seal, and of a position.
+//! The bytes of a log's header and of a seal.
 //!
 //! The sequences are this project's own and never change for a format number. Must never accept bytes that it would not
 //! have written: what follows a value is damage too.
@@ -6,7 +6,7 @@
 use serde::de::DeserializeOwned;
 
 use super::error::JournalError;
-use super::header::{Ancestor, Continues, Header, Identity, Mark, Position, Seal};
+use super::header::{Ancestor, Continues, Header, Identity, Mark, Seal};
 use super::name::Generation;
 use crate::domain::digest::Blake3;
 use crate::domain::id::Id;
@@ -15,8 +15,6 @@ use crate::domain::id::Id;
 pub const LOG_MAGIC: [u8; 8] = *b"VIXRLOG\n";
 /// The format of logs that is written.
 pub const LOG_FORMAT: u32 = 1;
-/// The format byte of a position, as every row has one.
-pub const POSITION_FORMAT: u8 = 1;
 /// The bytes before a header's body: magic, format, length.
 pub(super) const HEADER_FRONT_BYTES: usize = 16;
 /// The longest header: room for some seventeen thousand ancestors.
@@ -31,7 +29,6 @@ type DiskContinues = (DiskGeneration, u64, u64, u64, [u8; 32]);
 type DiskAncestor = ([u8; 16], u64, [u8; 32]);
 type DiskIdentity = (u64, Option<i64>);
 type DiskHeader = (DiskGeneration, u64, u64, Option<DiskContinues>, Vec<DiskAncestor>, (DiskIdentity, DiskIdentity));
-type DiskPosition = (DiskGeneration, u64, u64, [u8; 32], u64);
 
 /// A header's bytes, hash included.
 ///
@@ -112,20 +109,6 @@ pub(super) fn decode_header(bytes: &[u8]) -> Result<Header, String> {
         lineage: lineage.into_iter().map(ancestor).collect(),
         mark: Mark { file: to_identity(file), directory: to_identity(directory) },
     })
-}
-
-/// A position's bytes, as the index's `seq` row holds them.
-pub fn encode_position(position: &Position) -> Vec<u8> {
-    let Position { generation, end, number, hash, tick } = *position;
-    let disk: DiskPosition = (of_generation(generation), end, number, hash.0, tick);
-    [&[POSITION_FORMAT], encode(&disk).as_slice()].concat()
-}
-
-/// Reads a position back; `None` when the bytes are none.
-pub fn decode_position(bytes: &[u8]) -> Option<Position> {
-    let (format, body) = bytes.split_first()?;
-    let (generation, end, number, hash, tick): DiskPosition = decode(body).filter(|_| *format == POSITION_FORMAT)?;
-    Some(Position { generation: to_generation(generation), end, number, hash: Blake3(hash), tick })
 }
 
 /// The payload of a seal frame; always of the same length.
@@ -225,17 +208,11 @@ mod tests {
     }
 
     #[test]
-    fn positions_and_seals_are_read_back_and_nothing_longer_or_shorter_is() {
-        let generation = Generation { number: 5, history: Id(77) };
-        let position = Position { generation, end: 1 << 33, number: 9, hash: Blake3([3; 32]), tick: 12 };
-        let bytes = encode_position(&position);
-        assert_eq!(decode_position(&bytes), Some(position));
+    fn a_seal_is_read_back_and_nothing_longer_or_shorter_is() {
         let seal = Seal { inode: 3, size: 1 << 40, changed_ns: -1 };
-        let sealed = encode_seal(&seal);
-        assert_eq!(decode_seal(&sealed), Some(seal));
-        assert_eq!(decode_position(&bytes[1..]), None);
-        assert_eq!(decode_position(&bytes[..bytes.len() - 1]), None);
-        assert_eq!(decode_position(&[bytes.as_slice(), &[0]].concat()), None);
-        assert_eq!(decode_seal(&sealed[1..]), None);
+        let bytes = encode_seal(&seal);
+        assert_eq!(decode_seal(&bytes), Some(seal));
+        assert_eq!(decode_seal(&bytes[1..]), None);
+        assert_eq!(decode_seal(&[bytes.as_slice(), &[0]].concat()), None);
     }
 }

@@ -59,6 +59,12 @@ pub enum JournalError {
         /// How long it may be.
         bytes_max: u64,
     },
+    /// The file is part of what is written, so that it can't go.
+    #[error("`{file}` is in use")]
+    InUse {
+        /// The file's name within the data directory.
+        file: String,
+    },
     /// The rows that were to be written, or those who were to take them, failed.
     #[error("the rows could not be passed on")]
     Rows(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -11,12 +11,11 @@ use super::error::{JournalError, is_full};
 use super::facts::SnapshotFacts;
 use super::frame::FRAME_BYTES_MAX;
 use super::name::FileKind;
+use super::place::RUN_FOLDER;
 use super::snapshot::{Tally, VisitRow, encode_head, hash_of, push_row};
 use crate::storage::fs::Fs;
 use crate::storage::tables::Table;
 
-/// Where files are made that can't be made without a name; no part of a copy.
-const RUN_FOLDER: &str = "run";
 /// A chunk is ended before it grows beyond this, unless a single row does.
 const CHUNK_BYTES: usize = 1 << 20;
 /// How much is written before it is synced: one sync at the end would stall the writer's own for seconds.

@@ -60,9 +60,9 @@ impl<'t> Staging<'t> {
         self.ops.into_inner()
     }
 
-    /// Whether nothing was put or deleted so far.
-    pub(super) fn is_empty(&self) -> bool {
-        self.ops.borrow().is_empty()
+    /// How many steps there are so far.
+    pub(super) fn len(&self) -> usize {
+        self.ops.borrow().len()
     }
 }
 

@@ -4,7 +4,10 @@
 //! and a reader for both. `docs/storage.md` lists them.
 
 mod accounts;
+mod history;
 mod packages;
+
+pub use history::{HistoryRow, Parent};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -1,11 +1,14 @@
 //! The journal on real files, and on a disk whose calls fail one by one.
 
+mod broken;
 mod reading;
 mod snapshots;
+mod writing;
 
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::codec::{encode_header, encode_seal};
 use super::facts::{JournalFacts, LogFacts, Tail};
@@ -16,8 +19,10 @@ use super::read::read_frames;
 use super::survey::survey;
 use super::*;
 use crate::domain::id::Id;
+use crate::storage::disk::DiskState;
 use crate::storage::fs::{Fs as _, RealFs};
 use crate::storage::tables::{RowOp, Table};
+use crate::storage::tests::broken_fs::{BrokenFs, EIO, ENOSPC};
 
 const fn generation(number: u64) -> Generation {
     Generation { number, history: Id(1 << 90) }
@@ -104,4 +109,57 @@ fn flipped(bytes: &[u8], at: usize) -> Vec<u8> {
     let mut flipped = bytes.to_vec();
     flipped[at] ^= 1 << (at % 8);
     flipped
+}
+
+/// How a new directory is written to.
+fn start() -> JournalStart {
+    let history = generation(1).history;
+    JournalStart { history, lineage: Vec::new(), next_generation: 1, continues: None, tick: 0, retention: 60 }
+}
+
+/// How a directory is written to whose newest log ends as it is found.
+fn continued(data: &Path) -> JournalStart {
+    let facts = look(data);
+    let Some(last) = facts.logs.last() else { return start() };
+    let Position { generation, end, number, hash, tick } = last.last();
+    let continues = Some(Continues { generation, length: last.length, end, number, hash });
+    JournalStart { next_generation: generation.number + 1, continues, tick, ..start() }
+}
+
+fn open(fs: &Arc<BrokenFs>, data: &Path, start: JournalStart) -> Result<Journal, JournalError> {
+    Journal::open(Arc::<BrokenFs>::clone(fs), data, Arc::default(), start)
+}
+
+/// The rows of the whole history, frame by frame, seals as none: each log up to where its successor continues it.
+fn history(data: &Path) -> Vec<Vec<RowOp>> {
+    let facts = look(data);
+    assert!(facts.unreadable.is_empty(), "{facts:?}");
+    let mut found = Vec::new();
+    let mut until: Option<Continues> = None;
+    for log in facts.logs.iter().rev() {
+        let end = match until {
+            None => log.last(),
+            Some(from) => {
+                assert_eq!(from.generation, log.header.generation, "two logs continue the same one");
+                assert!(log.length <= from.length, "a log grew after it was continued");
+                let named = |at: &&Position| (at.end, at.number, at.hash) == (from.end, from.number, from.hash);
+                *log.positions.iter().find(named).expect("a successor continues a good frame")
+            }
+        };
+        let mut own = frames(data, log.header.generation.number, 0..end.end).unwrap();
+        own.reverse();
+        found.extend(own.into_iter().map(|(frame, _)| frame));
+        until = log.header.continues;
+        if until.is_none() {
+            break;
+        }
+    }
+    found.reverse();
+    let numbers: Vec<_> = found.iter().map(|frame| frame.number).collect();
+    assert_eq!(numbers, (1..=found.len() as u64).collect::<Vec<_>>());
+    let rows = |frame: &Frame| match frame.kind {
+        FrameKind::Rows => decode_ops(&frame.payload).unwrap(),
+        FrameKind::Seal => Vec::new(),
+    };
+    found.iter().map(rows).collect()
 }
