@@ -273,9 +273,10 @@ impl From<JournalError> for CliError {
                     .why(why)
                     .hint("`vix-registry verify` names all that is; restore a copy")
             }
-            JournalError::Unsynced { source: None, .. } | JournalError::TooLarge { .. } | JournalError::Rows(_) => {
-                Self::new(Exit::Failed, "store", "the journal can't be used").why(why)
-            }
+            JournalError::Unsynced { source: None, .. }
+            | JournalError::TooLarge { .. }
+            | JournalError::InUse { .. }
+            | JournalError::Rows(_) => Self::new(Exit::Failed, "store", "the journal can't be used").why(why),
         }
     }
 }

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
+
 use super::{Broken, Finding, JobKind, JobResult, JobService, Order, RegistryJob, VerifyResult};
 use crate::services::{Context, ServiceError};
+use crate::storage::Backend;
 use crate::storage::progress::Progress;
 use crate::storage::scrub::replica::{Workshop, scratch_of};
-use crate::storage::scrub::verify::{Verification, VerifyReport, verify};
+use crate::storage::scrub::verify::{LiveIndex, Verification, VerifyReport, VisitIndex, verify};
 use crate::storage::scrub::{self, ScrubError};
 
 /// Memory for the pages of the index that is built to compare with, in bytes.
@@ -18,7 +21,7 @@ impl JobService {
     /// # Errors
     /// As [`JobService::begin`].
     pub async fn verify(&self, ctx: &Context) -> Result<RegistryJob, ServiceError> {
-        let stores = self.stores.clone();
+        let (stores, runtime) = (self.stores.clone(), Handle::current());
         let work = move |progress: &dyn Progress| {
             let workshop = Workshop {
                 fs: Arc::clone(stores.blobs.fs()),
@@ -27,11 +30,24 @@ impl JobService {
                 cache_bytes: CACHE_BYTES,
             };
             make_scratch(&workshop)?;
-            let live = Some(&*stores.metadata as _);
+            let live = Live { metadata: Arc::clone(&stores.metadata), runtime };
+            let live = Some(&live as &dyn LiveIndex);
             let report = verify(&Verification { workshop: &workshop, live, bytes_per_second_max: None }, progress)?;
             Ok(JobResult::Verify(report.into()))
         };
         self.begin(ctx, Order { kind: JobKind::Verify, action: "admin.verify", target: None, work }).await
+    }
+}
+
+/// The index that this server uses, read from a thread that may block.
+struct Live {
+    metadata: Arc<Backend>,
+    runtime: Handle,
+}
+
+impl LiveIndex for Live {
+    fn read(&self, visit: &mut VisitIndex<'_>) -> Result<(), ScrubError> {
+        self.runtime.block_on(self.metadata.read_at(|rows, position| visit(rows, position)))
     }
 }
 

@@ -203,7 +203,9 @@ async fn every_rotten_byte_of_journal_and_blobs_is_found_and_its_file_named() {
                 directory.rot(&file, |all| *all = bytes);
                 let report = directory.verify();
                 assert!(files(&report).contains(&file.as_str()), "{file} {rot:?} of {}: {report:#?}", sound.len());
-                assert!(report.findings.list().iter().all(|finding| !finding.fix.is_empty() && !finding.what.is_empty()));
+                assert!(
+                    report.findings.list().iter().all(|finding| !finding.fix.is_empty() && !finding.what.is_empty())
+                );
             }
             directory.rot(&file, |all| *all = sound);
         }

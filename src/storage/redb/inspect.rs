@@ -10,14 +10,13 @@ use std::sync::Arc;
 use redb::{BackendError, Builder, Database, ReadableDatabase as _, StorageBackend};
 
 use super::gate::Gate;
+use super::index::Reading;
 use super::seq::read_seq;
 use super::staging::Snapshot;
 use super::{METADATA_FILE, RedbMetadata, backend};
 use crate::storage::StoreError;
 use crate::storage::fs::{Access, Fs, read_full};
 use crate::storage::journal::header::Position;
-use crate::storage::scrub::ScrubError;
-use crate::storage::scrub::verify::{LiveIndex, VisitIndex};
 use crate::storage::view::Rows;
 
 /// What an index turned out to be.
@@ -79,15 +78,24 @@ pub fn read_rows<E: From<StoreError>>(
     query(&Snapshot::new(transaction), position)
 }
 
-impl LiveIndex for RedbMetadata {
-    fn read(&self, visit: &mut VisitIndex<'_>) -> Result<(), ScrubError> {
-        read_rows(&self.database, |rows, position| match position {
-            Some(position) => visit(rows, position),
-            None => {
-                let what = "it does not say which change it holds last".to_owned();
-                Err(StoreError::Corrupt { table: METADATA_FILE, what }.into())
-            }
-        })
+impl RedbMetadata {
+    /// Shows `query` the rows of one read transaction and the frame after which they are the state, on this thread.
+    ///
+    /// # Errors
+    /// When the index can't be read, and what `query` answers with.
+    pub async fn read_at<E: From<StoreError>>(
+        &self,
+        query: impl FnOnce(&dyn Rows, Position) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Reading { transaction, handle } = self.begin_read().await?;
+        let position = read_seq(&transaction)?.ok_or_else(|| {
+            let what = "it does not say which change it holds last".to_owned();
+            StoreError::Corrupt { table: METADATA_FILE, what }
+        })?;
+        let read = query(&Snapshot::new(transaction), position);
+        // The database outlives its transactions.
+        drop(handle);
+        read
     }
 }
 
