@@ -4,6 +4,7 @@
 //! decision is a synchronous function of a [`View`], so that nothing can wait inside it, and a refusal writes nothing.
 //! Nothing above this layer opens a file, and nothing above sees redb.
 
+pub mod backup;
 pub mod blobs;
 pub mod directory;
 pub mod disk;

@@ -1,5 +1,6 @@
 //! Services over a real store in a directory of their own, and what is stored after each step.
 
+mod backup;
 mod bench;
 mod members;
 mod namespaces;

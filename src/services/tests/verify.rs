@@ -255,11 +255,12 @@ async fn swapped_blobs_are_both_found() {
 }
 
 /// The seed of this run, and whether it is a campaign; both are printed.
+#[expect(clippy::print_stderr, reason = "a seed is told")]
 fn budget(what: &str) -> (u64, bool) {
     let long = std::env::var("VIXR_TEST_BUDGET").is_ok_and(|budget| budget == "long");
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let seed: Option<u64> = std::env::var("VIXR_TEST_SEED").ok().and_then(|text| text.parse().ok());
     let seed = seed.unwrap_or_else(|| now.subsec_nanos().into()).max(1);
-    println!("{what}: VIXR_TEST_SEED={seed} (VIXR_TEST_BUDGET=long for more)");
+    eprintln!("{what}: VIXR_TEST_SEED={seed} (VIXR_TEST_BUDGET=long for more)");
     (seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1, long)
 }

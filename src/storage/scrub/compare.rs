@@ -62,13 +62,12 @@ impl Cursor {
             (None, None) => None,
         };
         let rows = merge(table, ours, theirs, until.as_deref(), findings);
-        match until {
-            Some(until) => self.after = Bound::Excluded(until),
-            None => {
-                self.tables.pop_front();
-                self.after = Bound::Unbounded;
-            }
-        }
+        self.after = if let Some(until) = until {
+            Bound::Excluded(until)
+        } else {
+            self.tables.pop_front();
+            Bound::Unbounded
+        };
         Ok(Page { rows, is_last: self.tables.is_empty() })
     }
 }
@@ -138,6 +137,8 @@ mod tests {
     use super::*;
     use crate::storage::scrub::memory::MemoryRows;
 
+    const PAGE: u32 = 8192;
+
     fn rows(count: u32) -> MemoryRows {
         let mut rows = MemoryRows(vec![std::collections::BTreeMap::new(); Table::ALL.len()]);
         for key in 0..count {
@@ -161,15 +162,15 @@ mod tests {
 
     #[test]
     fn the_same_rows_differ_in_nothing() {
-        let all = rows(PAGE_ROWS_MAX as u32 * 2 + 7);
+        let all = rows(PAGE * 2 + 7);
         assert_eq!(compare(&all, &all), (PAGE_ROWS_MAX as u64 * 2 + 8, Vec::new()));
     }
 
     #[test]
     fn every_difference_is_told_once_wherever_pages_end() {
-        let count = PAGE_ROWS_MAX as u32 * 2 + 7;
+        let count = PAGE * 2 + 7;
         let journal = rows(count);
-        for place in [0, 5, PAGE_ROWS_MAX as u32 - 1, PAGE_ROWS_MAX as u32, PAGE_ROWS_MAX as u32 + 1, count - 1] {
+        for place in [0, 5, PAGE - 1, PAGE, PAGE + 1, count - 1] {
             let key = place.to_be_bytes().to_vec();
             let check = |change: &dyn Fn(&mut MemoryRows), what: &str| {
                 let mut index = journal.clone();

@@ -88,7 +88,10 @@ fn walk(workshop: &Workshop, route: &Route, retention: u64, progress: &dyn Progr
 }
 
 /// What stands under a blob's name.
-fn presence(fs: &dyn Fs, data: &Path, sha256: &Sha256) -> io::Result<Presence> {
+///
+/// # Errors
+/// When the disk does not tell.
+pub fn presence(fs: &dyn Fs, data: &Path, sha256: &Sha256) -> io::Result<Presence> {
     let file = match fs.open(&data.join(blob_file(sha256)), Access::Read) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Presence::Missing),
         opened => opened?,

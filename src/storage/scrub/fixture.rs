@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::blobs::blob_file;
 use super::memory::MemoryRows;
 use super::replica::Workshop;
-use super::verify::{Verification, VerifyReport, verify};
+use super::verify::{Verification, VerifyReport, Whose, verify};
 use crate::domain::change::Setting;
 use crate::domain::digest::Sha256;
 use crate::domain::id::Id;
@@ -106,7 +106,7 @@ impl Directory {
             let file = std::fs::File::open(directory.path(METADATA_FILE)).unwrap();
             let stat = RealFs.stat(&file).unwrap();
             let seal = Seal { inode: stat.inode, size: stat.size, changed_ns: stat.changed_ns };
-            directory.append(&mut log, FrameKind::Seal, encode_seal(&seal).to_vec());
+            directory.append(&mut log, FrameKind::Seal, encode_seal(&seal));
         }
         directory
     }
@@ -157,6 +157,19 @@ impl Directory {
         std::fs::remove_file(self.path(name)).unwrap();
     }
 
+    /// Writes a file and the folders that it is in.
+    pub(crate) fn make(&self, name: &str, bytes: &[u8]) {
+        std::fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
+        std::fs::write(self.path(name), bytes).unwrap();
+    }
+
+    /// How many names each file in a folder has.
+    pub(crate) fn links(&self, folder: &str) -> Vec<u64> {
+        let root = self.path(folder);
+        let links = |name: &String| std::os::unix::fs::MetadataExt::nlink(&std::fs::metadata(root.join(name)).unwrap());
+        files_under(&root).iter().map(links).collect()
+    }
+
     pub(crate) fn read(&self, name: &str) -> Vec<u8> {
         std::fs::read(self.path(name)).unwrap()
     }
@@ -195,7 +208,8 @@ impl Directory {
     /// Verifies it as a directory that nobody uses.
     pub(crate) fn verify(&self) -> VerifyReport {
         let workshop = self.workshop();
-        verify(&Verification { workshop: &workshop, live: None, bytes_per_second_max: None }, &Unwatched).unwrap()
+        let work = Verification { workshop: &workshop, whose: Whose::Own, bytes_per_second_max: None };
+        verify(&work, &Unwatched).unwrap()
     }
 
     fn log_path(&self, generation: Generation) -> PathBuf {
@@ -252,4 +266,30 @@ impl Directory {
         write_snapshot(&RealFs, self.data(), facts, &mut give, &mut |_| Ok(())).unwrap();
         Position { tick, ..begun }
     }
+}
+
+/// Every file in a folder, relative to it, in order; none when there is no folder.
+pub(crate) fn files_under(root: &Path) -> Vec<String> {
+    let mut files = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.push(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    files.sort_unstable();
+    files
+}
+
+/// Verifies a copy.
+pub(crate) fn verify_copy(data: &Path) -> VerifyReport {
+    let scratch = tempfile::env::temp_dir();
+    let workshop = Workshop { fs: Arc::new(RealFs), data: data.to_owned(), scratch, cache_bytes: CACHE_BYTES };
+    let work = Verification { workshop: &workshop, whose: Whose::Copy, bytes_per_second_max: None };
+    verify(&work, &Unwatched).unwrap()
 }

@@ -30,6 +30,17 @@ const COPY_AGAIN: &str = "copy again, faster, or raise `storage.retention` in th
 const START_ONCE: &str = "start the server and stop it, then verify again: it begins a new log";
 const MOVE_AWAY: &str = "move it elsewhere: nothing here refers to it";
 
+/// How much of its history a journal has to hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Expects<'e> {
+    /// All of it: nobody is writing.
+    All,
+    /// All up to where the index of a running server stands; what follows may just be on its way.
+    AtLeast(&'e Position),
+    /// As much as a copy has.
+    Prefix,
+}
+
 /// What was read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct JournalCounts {
@@ -53,23 +64,24 @@ pub struct JournalCheck {
 
 /// Reads every byte of the journal.
 ///
-/// `live` is where the index of a running server stands: all up to there has to be in the journal, and what follows may
-/// just be on its way.
-///
 /// # Errors
 /// When the folder can't be read, or the work was told to stop.
 pub fn check_journal(
     workshop: &Workshop,
-    live: Option<&Position>,
+    expects: Expects<'_>,
     progress: &dyn Progress,
     findings: &mut Findings,
 ) -> Result<JournalCheck, ScrubError> {
+    let live = match expects {
+        Expects::AtLeast(live) => Some(live),
+        Expects::All | Expects::Prefix => None,
+    };
     let (facts, decided) = look(workshop, live)?;
     let mut check = Check { findings: Findings::default(), live, facts: &facts };
     check.names(workshop)?;
     let snapshots = check.snapshots(workshop, progress)?;
     check.unreadable();
-    check.tails(matches!(decided, Ok(Lineup::Original(_))));
+    check.tails(expects != Expects::Prefix && matches!(decided, Ok(Lineup::Original(_))));
     match &decided {
         Ok(lineup) => check.lineup(lineup),
         Err(refusal) => check.refusal(refusal),
@@ -192,12 +204,11 @@ impl Check<'_> {
     }
 
     fn torn(&mut self, file: &str, last: Position) {
-        match self.live {
-            Some(_) => self.ends_early(file, last, true),
-            None => {
-                let what = "what stands here is no frame: an append that a crash cut off, or damage";
-                self.add(file, at(last.end, what), START_ONCE);
-            }
+        if self.live.is_some() {
+            self.ends_early(file, last, true);
+        } else {
+            let what = "what stands here is no frame: an append that a crash cut off, or damage";
+            self.add(file, at(last.end, what), START_ONCE);
         }
     }
 

@@ -182,12 +182,10 @@ pub(super) fn wrapped<T>(result: Result<T, impl Into<ScrubError>>) -> Result<T, 
 
 /// The error that a visitor wrapped, or the journal's own.
 pub(super) fn unwrapped(error: JournalError) -> ScrubError {
-    match error {
-        JournalError::Rows(source) => match source.downcast::<ScrubError>() {
-            Ok(own) => *own,
-            Err(source) => ScrubError::Journal(JournalError::Rows(source)),
-        },
-        other => ScrubError::Journal(other),
+    let JournalError::Rows(source) = error else { return ScrubError::Journal(error) };
+    match source.downcast::<ScrubError>() {
+        Ok(own) => *own,
+        Err(source) => ScrubError::Journal(JournalError::Rows(source)),
     }
 }
 

@@ -11,7 +11,7 @@ use super::blobs::{BlobCounts, BlobRows, BlobScan, check_blobs};
 use super::compare::{Cursor, Page};
 use super::copied::{Choice, choose};
 use super::findings::Findings;
-use super::journal::{JournalCounts, SALVAGE, check_journal, refused};
+use super::journal::{Expects, JournalCounts, SALVAGE, check_journal, refused};
 use super::meter::Meter;
 use super::replica::{Replica, Workshop};
 use super::rows::{REBUILD, check_rows};
@@ -38,13 +38,24 @@ pub trait LiveIndex {
     fn read(&self, visit: &mut VisitIndex<'_>) -> Result<(), ScrubError>;
 }
 
+/// Whose directory is verified.
+#[derive(Clone, Copy)]
+pub enum Whose<'v> {
+    /// The running server's, whose index this is.
+    Server(&'v dyn LiveIndex),
+    /// This process's own, which nobody else uses.
+    Own,
+    /// A backup or another copy: its index is no part of it, and it may end where copying ended it.
+    Copy,
+}
+
 /// What is verified, and with what.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub struct Verification<'v> {
     /// The disk, the directory, and where the replica is built.
     pub workshop: &'v Workshop,
-    /// The index of the server that runs on the directory; none when nobody uses it.
-    pub live: Option<&'v dyn LiveIndex>,
+    /// Whose it is.
+    pub whose: Whose<'v>,
     /// The most that is read of blobs in a second; none: as fast as the disk is.
     pub bytes_per_second_max: Option<u64>,
 }
@@ -74,7 +85,12 @@ pub struct VerifyReport {
 pub fn verify(work: &Verification<'_>, progress: &dyn Progress) -> Result<VerifyReport, ScrubError> {
     let mut verifier = Verifier { work, progress, report: VerifyReport::default() };
     let live = verifier.live_position()?;
-    let check = check_journal(work.workshop, live.as_ref(), progress, &mut verifier.report.findings)?;
+    let expects = match (work.whose, &live) {
+        (Whose::Server(_), Some(live)) => Expects::AtLeast(live),
+        (Whose::Own | Whose::Server(_), _) => Expects::All,
+        (Whose::Copy, _) => Expects::Prefix,
+    };
+    let check = check_journal(work.workshop, expects, progress, &mut verifier.report.findings)?;
     verifier.report.journal = check.counts;
     let replica = match (check.lineup, live) {
         (Some(Lineup::Original(original)), Some(live)) => verifier.beside_server(&original, &live)?,
@@ -101,8 +117,15 @@ struct Verifier<'v> {
 }
 
 impl Verifier<'_> {
+    fn live(&self) -> Option<&dyn LiveIndex> {
+        match self.work.whose {
+            Whose::Server(live) => Some(live),
+            Whose::Own | Whose::Copy => None,
+        }
+    }
+
     fn live_position(&self) -> Result<Option<Position>, ScrubError> {
-        let Some(live) = self.work.live else { return Ok(None) };
+        let Some(live) = self.live() else { return Ok(None) };
         let mut position = None;
         live.read(&mut |_, at| {
             position = Some(at);
@@ -127,7 +150,7 @@ impl Verifier<'_> {
     /// The index of a running server, a page at a time, each page at the frame where the index stands then.
     fn beside_server(&mut self, original: &Original, live: &Position) -> Result<Option<Replica>, ScrubError> {
         let Some(mut replica) = self.replica(&original.routes, live)? else { return Ok(None) };
-        let Some(index) = self.work.live else { return Ok(Some(replica)) };
+        let Whose::Server(index) = self.work.whose else { return Ok(Some(replica)) };
         let meter = Meter::new(self.progress, Unit::Rows, None);
         let mut cursor = Cursor::default();
         let findings = &mut self.report.findings;
@@ -157,6 +180,9 @@ impl Verifier<'_> {
     /// The index of a directory that nobody uses, then the newest state of its journal.
     fn original(&mut self, original: &Original) -> Result<Option<Replica>, ScrubError> {
         let Some(end) = original.links.last().map(|link| link.last) else { return Ok(None) };
+        if matches!(self.work.whose, Whose::Copy) {
+            return self.replica(&original.routes, &end);
+        }
         let Workshop { fs, data, cache_bytes, .. } = self.work.workshop;
         let mut found = |what: String, fix: &str| self.report.findings.file(METADATA_FILE, what, fix);
         let (database, position) = match inspect(fs, &data.join(METADATA_FILE), *cache_bytes)? {
@@ -237,9 +263,9 @@ impl Verifier<'_> {
         let findings = &mut self.report.findings;
         self.report.rows = replica.read(|rows| check_rows(rows, self.progress, findings))?;
         let expected = replica.read(|rows| Ok(View::new(rows).counter(Counter::BlobBytes)?))?;
-        match self.work.live {
-            Some(live) => self.blobs(&LiveRows(live), Some(expected)),
-            None => self.blobs(&ReplicaRows(replica), Some(expected)),
+        match self.work.whose {
+            Whose::Server(live) => self.blobs(&LiveRows(live), Some(expected)),
+            Whose::Own | Whose::Copy => self.blobs(&ReplicaRows(replica), Some(expected)),
         }
     }
 
@@ -271,9 +297,9 @@ impl Verifier<'_> {
 
     /// Nothing tells what blobs there should be: those that are there are read all the same.
     fn without_state(&mut self) -> Result<(), ScrubError> {
-        match self.work.live {
-            Some(live) => self.blobs(&LiveRows(live), None),
-            None => self.blobs(&NoRows, None),
+        match self.work.whose {
+            Whose::Server(live) => self.blobs(&LiveRows(live), None),
+            Whose::Own | Whose::Copy => self.blobs(&NoRows, None),
         }
     }
 
@@ -306,7 +332,11 @@ fn index_fault(compared: Result<(), ScrubError>) -> Result<Option<String>, Scrub
     }
 }
 
-fn shard(rows: &dyn Rows, first_byte: u8) -> Result<Vec<BlobRow>, ScrubError> {
+/// The rows of the digests that begin with this byte, in their order.
+///
+/// # Errors
+/// When they can't be read.
+pub fn blob_rows(rows: &dyn Rows, first_byte: u8) -> Result<Vec<BlobRow>, ScrubError> {
     let mut found = Vec::new();
     rows.scan(Table::Blobs, KeyRange::prefix(&[first_byte], Direction::Up), &mut |_, value| {
         // A row that does not decode was told when the rows were checked.
@@ -320,7 +350,7 @@ struct ReplicaRows<'r>(&'r Replica);
 
 impl BlobRows for ReplicaRows<'_> {
     fn shard(&self, first_byte: u8) -> Result<Vec<BlobRow>, ScrubError> {
-        self.0.read(|rows| shard(rows, first_byte))
+        self.0.read(|rows| blob_rows(rows, first_byte))
     }
 
     fn row(&self, sha256: &Sha256) -> Result<Option<BlobRow>, ScrubError> {
@@ -343,7 +373,7 @@ impl LiveRows<'_> {
 
 impl BlobRows for LiveRows<'_> {
     fn shard(&self, first_byte: u8) -> Result<Vec<BlobRow>, ScrubError> {
-        self.read(|rows| shard(rows, first_byte))
+        self.read(|rows| blob_rows(rows, first_byte))
     }
 
     fn row(&self, sha256: &Sha256) -> Result<Option<BlobRow>, ScrubError> {
@@ -356,7 +386,7 @@ struct DatabaseRows<'d>(&'d redb::Database);
 impl BlobRows for DatabaseRows<'_> {
     fn shard(&self, first_byte: u8) -> Result<Vec<BlobRow>, ScrubError> {
         let mut found = Vec::new();
-        read_rows(self.0, |rows, _| shard(rows, first_byte).map(|rows| found = rows))?;
+        read_rows(self.0, |rows, _| blob_rows(rows, first_byte).map(|rows| found = rows))?;
         Ok(found)
     }
 

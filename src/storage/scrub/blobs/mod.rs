@@ -242,13 +242,11 @@ impl Judge<'_, '_> {
     }
 
     fn missing(&mut self, job: &Job) -> Result<(), ScrubError> {
-        // Swept meanwhile: the row goes before the file.
-        let Some(row) = self.rows.row(&job.sha256)? else { return Ok(()) };
-        let what = match row.count {
-            0 => "it is missing, and nothing refers to it any more".to_owned(),
-            count => format!("it is missing, and {count} versions refer to it"),
-        };
-        self.finding(&job.sha256, what);
+        // Swept meanwhile: the row goes before the file. One that nothing refers to is in no backup.
+        if let Some(BlobRow { count: 1.., .. }) = self.rows.row(&job.sha256)? {
+            let count = job.row.map_or(0, |row| row.count);
+            self.finding(&job.sha256, format!("it is missing, and {count} versions refer to it"));
+        }
         Ok(())
     }
 
