@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::verbs::backup::BackupVerb;
 use super::verbs::config::ConfigVerb;
 use super::verbs::namespace::NamespaceVerb;
 use super::verbs::package::PackageVerb;
@@ -104,6 +105,9 @@ pub enum Verb {
     Namespace(NamespaceVerb),
     /// Look for what is wrong with the directory, the disk and the configuration; fast, and changes nothing
     Check,
+    /// Make backups, try them out, and put them back
+    #[command(subcommand)]
+    Backup(BackupVerb),
     /// Read every byte and row, and say what is wrong; beside a running server or without one
     Verify(VerifyArgs),
     /// Say how much there is, and whether it works

@@ -12,8 +12,6 @@ use crate::services::ServiceError;
 use crate::storage::StoreError;
 use crate::storage::blobs::BlobError;
 use crate::storage::directory::DirectoryError;
-use crate::storage::journal::JournalError;
-use crate::storage::scrub::ScrubError;
 
 /// How a run ends; the numbers are the contract's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -256,40 +254,6 @@ impl From<ServiceError> for CliError {
             ServiceError::Internal { .. } => {
                 Self::new(Exit::Failed, "internal", "something broke that should not").why(chain(&error))
             }
-        }
-    }
-}
-
-impl From<JournalError> for CliError {
-    fn from(error: JournalError) -> Self {
-        let why = chain(&error);
-        match error {
-            JournalError::Full { .. } => Self::new(Exit::DiskFull, "disk_full", "the disk is full").why(why),
-            JournalError::Io { source, .. } | JournalError::Unsynced { source: Some(source), .. } => {
-                Self::io("the journal can't be used", &source).why(why)
-            }
-            JournalError::Damaged { .. } | JournalError::Payload { .. } => {
-                Self::new(Exit::Damaged, "damaged", "the journal is damaged")
-                    .why(why)
-                    .hint("`vix-registry verify` names all that is; restore a copy")
-            }
-            JournalError::Unsynced { source: None, .. }
-            | JournalError::TooLarge { .. }
-            | JournalError::InUse { .. }
-            | JournalError::Rows(_) => Self::new(Exit::Failed, "store", "the journal can't be used").why(why),
-        }
-    }
-}
-
-impl From<ScrubError> for CliError {
-    fn from(error: ScrubError) -> Self {
-        let what = error.to_string();
-        match error {
-            ScrubError::Cancelled(_) => Self::new(Exit::Interrupted, "interrupted", what),
-            ScrubError::Store(error) => error.into(),
-            ScrubError::Journal(error) => error.into(),
-            ScrubError::Io { source, .. } => Self::io(what, &source),
-            ScrubError::Panicked(_) => Self::new(Exit::Failed, "internal", what),
         }
     }
 }

@@ -13,6 +13,10 @@ use crate::support::{Ask, Persona, Server, Setup};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
+fn post(path: &str, body: &Value) -> Ask {
+    Ask::json("POST", path, body).token(&Persona::Admin.token())
+}
+
 fn verify() -> Ask {
     Ask::new("POST", "/v1/admin/verify").token(&Persona::Admin.token())
 }
@@ -164,4 +168,37 @@ fn a_server_that_stops_stops_its_jobs() {
     let (mut server, _backups) = registry();
     server.ask(&verify()).expect(202);
     server.stop();
+}
+
+#[test]
+fn a_backup_is_made_under_the_configured_folder_once() {
+    let (server, backups) = registry();
+    let job = ended(&server, &post("/v1/admin/backup", &json!({"name": "monday"})));
+    assert_eq!((&job["kind"], &job["state"]), (&"backup".into(), &"done".into()), "{job}");
+    assert_eq!(job["result"]["name"], "monday");
+    assert!(job["result"]["blobs"].as_u64().is_some_and(|blobs| blobs > 0), "{job}");
+    let names: Vec<_> = std::fs::read_dir(backups.path()).expect("a directory").collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+    assert!(backups.path().join("monday/journal").is_dir());
+    server.ask(&post("/v1/admin/backup", &json!({"name": "monday"}))).refused(412, "already_exists");
+    let stats = server.get("/v1/admin/stats", &Persona::Admin.token()).expect(200).data();
+    assert_eq!(stats["last_backup_at"], job["finished_at"]);
+    assert_eq!(audited(&server), [("admin.backup".to_owned(), "monday".into(), "ok".into())]);
+}
+
+#[test]
+fn a_backup_goes_nowhere_else() {
+    let (server, backups) = registry();
+    for name in ["", "..", "../x", "/var/x", "a/b", ".hidden", "x.partial"] {
+        server.ask(&post("/v1/admin/backup", &json!({"name": name}))).refused(400, "invalid_field");
+    }
+    server.ask(&post("/v1/admin/backup", &json!({}))).refused(400, "missing_field");
+    server.ask(&post("/v1/admin/backup", &json!({"name": "x", "dir": "/var"}))).refused(400, "unknown_field");
+    assert_eq!(std::fs::read_dir(backups.path()).expect("a directory").count(), 0);
+    let without = Server::start();
+    people(&without);
+    let refused = without.ask(&post("/v1/admin/backup", &json!({"name": "x"})));
+    assert!(refused.text().contains("backup.dir"), "{}", refused.text());
+    refused.refused(400, "invalid_field");
+    assert!(without.pages("/v1/admin/jobs", &Persona::Admin.token()).is_empty());
 }

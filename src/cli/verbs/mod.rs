@@ -1,6 +1,7 @@
 //! The verbs: each one builds requests of the API and shows the answers as text; `--json` passes them through.
 
 pub mod about;
+pub mod backup;
 pub mod check;
 pub mod config;
 pub mod gc;
@@ -16,6 +17,7 @@ pub mod token;
 pub mod user;
 pub mod verify;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::args::Globals;
@@ -64,6 +66,14 @@ fn now() -> Timestamp {
 /// The envelope of an answer as it is, and text made of its data.
 fn both(envelope: Value, text: impl FnOnce(&Value) -> String) -> Shown {
     Shown::Both(text(&envelope["data"]), envelope)
+}
+
+/// A result as JSON.
+fn to_json(result: &impl Serialize) -> Result<Value, CliError> {
+    let failed = |error: serde_json::Error| {
+        CliError::new(Exit::Failed, "internal", "the result can't be shown").why(error.to_string())
+    };
+    serde_json::to_value(result).map_err(failed)
 }
 
 /// A field as it is. It may be a secret, which the cells of tables mask.

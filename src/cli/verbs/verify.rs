@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::table::cell;
-use super::{begin, job, runtime};
+use super::{begin, job, runtime, to_json};
 use crate::cli::args::Globals;
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::output::{Output, Shown};
@@ -21,7 +21,7 @@ use crate::storage::directory::{Create, DataDirectory};
 use crate::storage::fs::RealFs;
 use crate::storage::progress::Progress;
 use crate::storage::scrub::replica::{Workshop, scratch_of};
-use crate::storage::scrub::verify::{Verification, verify};
+use crate::storage::scrub::verify::{Verification, Whose, verify};
 
 /// What is verified.
 #[derive(Args, Debug)]
@@ -56,13 +56,12 @@ async fn alone(config: &Config, directory: DataDirectory, meter: Meter) -> Resul
         cache_bytes: usize::try_from(config.storage.cache_bytes).unwrap_or(usize::MAX),
     };
     let work = move |progress: &dyn Progress| {
-        let verification = Verification { workshop: &workshop, live: None, bytes_per_second_max: None };
+        let verification = Verification { workshop: &workshop, whose: Whose::Own, bytes_per_second_max: None };
         Ok(VerifyResult::from(verify(&verification, progress)?))
     };
     let result = watched(meter, work).await?;
     note(directory.path(), &result);
-    serde_json::to_value(Wire::from(&result))
-        .map_err(|error| CliError::new(Exit::Failed, "internal", "the result can't be shown").why(error.to_string()))
+    to_json(&Wire::from(&result))
 }
 
 fn note(data: &Path, result: &VerifyResult) {
@@ -72,7 +71,6 @@ fn note(data: &Path, result: &VerifyResult) {
 /// What was read, then each finding with what to do about it.
 pub(super) fn text(result: &Value) -> String {
     let number = |key: &str| result[key].as_u64().unwrap_or(0);
-    let findings = result["findings"].as_array().map(Vec::as_slice).unwrap_or_default();
     let mut lines = vec![format!(
         "read: {} blobs of {} bytes, {} frames and {} snapshots of the journal, {} rows",
         number("blobs"),
@@ -81,17 +79,25 @@ pub(super) fn text(result: &Value) -> String {
         number("snapshots"),
         number("rows"),
     )];
-    for finding in findings {
-        lines.push(format!("{}: {}", cell(&finding["file"]), cell(&finding["what"])));
-        lines.push(format!("  fix: {}", cell(&finding["fix"])));
-    }
-    lines.push(match (findings.len() as u64, number("findings_left_off")) {
+    lines.extend(findings(result));
+    let listed = result["findings"].as_array().map_or(0, Vec::len) as u64;
+    lines.push(match (listed, number("findings_left_off")) {
         (0, 0) => "nothing is wrong".to_owned(),
         (1, 0) => "1 finding".to_owned(),
         (listed, 0) => format!("{listed} findings"),
         (listed, more) => format!("{} findings, of which {more} are not listed", listed + more),
     });
     lines.join("\n")
+}
+
+/// Two lines for each finding of a result.
+pub(super) fn findings(result: &Value) -> Vec<String> {
+    let of_all = result["findings"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let told = |finding: &Value| {
+        let file = format!("{}: {}", cell(&finding["file"]), cell(&finding["what"]));
+        [file, format!("  fix: {}", cell(&finding["fix"]))]
+    };
+    of_all.iter().flat_map(told).collect()
 }
 
 #[cfg(test)]

@@ -4,8 +4,14 @@ use crate::domain::id::Id;
 use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::reply::Reply;
-use crate::http::wire::jobs::Job;
+use crate::http::wire::jobs::{Job, NewBackup};
 use crate::services::jobs::RegistryJob;
+
+/// `POST /v1/admin/backup`.
+pub async fn backup(mut call: Call) -> Result<Reply, Failure> {
+    let name = call.json::<NewBackup>().await?.read()?;
+    begun(&call.app.services.jobs.backup(&call.context()?, name).await?)
+}
 
 /// `POST /v1/admin/verify`.
 pub async fn verify(call: Call) -> Result<Reply, Failure> {

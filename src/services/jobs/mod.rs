@@ -4,6 +4,7 @@
 //! nothing, and a server that stops stops them at their next piece, after which everything is as harmless as if it had
 //! been killed there. What each kind does is an engine's of the storage layer or a service's; start at [`JobService`].
 
+mod backup;
 mod board;
 mod job;
 mod result;
@@ -15,6 +16,7 @@ use std::time::Duration;
 pub use board::JOBS_MAX;
 use board::{Board, Ended};
 pub use job::{Job, JobError, JobKind, JobState};
+use result::findings;
 pub use result::{BackupResult, Finding, GcEntry, GcResult, JobResult, LISTED_MAX, VerifyResult};
 
 use super::accounts::page;

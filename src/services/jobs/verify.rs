@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::{Broken, Finding, JobKind, JobResult, JobService, Order, RegistryJob, VerifyResult};
+use super::{Broken, JobKind, JobResult, JobService, Order, RegistryJob, VerifyResult, findings};
+use crate::services::damage::DamageService;
 use crate::services::{Context, ServiceError};
 use crate::storage::Backend;
 use crate::storage::progress::Progress;
+use crate::storage::scrub::ScrubError;
 use crate::storage::scrub::replica::{Workshop, scratch_of};
-use crate::storage::scrub::verify::{LiveIndex, Verification, VerifyReport, VisitIndex, verify};
-use crate::storage::scrub::{self, ScrubError};
+use crate::storage::scrub::verify::{LiveIndex, Verification, VerifyReport, VisitIndex, Whose, verify};
 
 /// Memory for the pages of the index that is built to compare with, in bytes.
 const CACHE_BYTES: usize = 16 << 20;
@@ -31,8 +32,13 @@ impl JobService {
             };
             make_scratch(&workshop)?;
             let live = Live { metadata: Arc::clone(&stores.metadata), runtime };
-            let live = Some(&live as &dyn LiveIndex);
-            let report = verify(&Verification { workshop: &workshop, live, bytes_per_second_max: None }, progress)?;
+            let whose = Whose::Server(&live);
+            let report = verify(&Verification { workshop: &workshop, whose, bytes_per_second_max: None }, progress)?;
+            let suspects = report.findings.list().iter().filter_map(|finding| finding.blob).collect();
+            // What can't be marked now is met again: by a download, or by the next verification.
+            if let Err(error) = live.runtime.block_on(DamageService::new(stores).confirm(suspects)) {
+                tracing::warn!(%error, "damaged blobs could not be marked");
+            }
             Ok(JobResult::Verify(report.into()))
         };
         self.begin(ctx, Order { kind: JobKind::Verify, action: "admin.verify", target: None, work }).await
@@ -74,14 +80,13 @@ impl From<ScrubError> for Broken {
 
 impl From<VerifyReport> for VerifyResult {
     fn from(report: VerifyReport) -> Self {
-        let finding = |scrub::Finding { file, what, fix, blob: _ }| Finding { file, what, fix };
         Self {
             blobs: report.blobs.blobs,
             blob_bytes: report.blobs.bytes,
             frames: report.journal.frames,
             snapshots: report.journal.snapshots,
             rows: report.rows,
-            findings: report.findings.list().iter().cloned().map(finding).collect(),
+            findings: findings(&report.findings),
             findings_left_off: report.findings.left_off(),
         }
     }
