@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::http::body::RequestBody;
 use crate::http::connection::{ConnectionInfo, Peer};
 use crate::http::pipeline;
-use crate::storage::directory::{Create, DataDirectory, DirectoryError, RUN_FOLDER};
+use crate::storage::directory::{Create, DataDirectory, DirectoryError, RUN_FOLDER, is_of};
 use crate::storage::open::unwatched;
 
 /// How long a verb waits for a directory that another process has but does not serve: a server that starts or stops,
@@ -128,7 +128,8 @@ impl Transport {
     /// # Errors
     /// When there is a socket that this user may not use.
     pub async fn connect(config: &Config) -> Result<Option<Self>, CliError> {
-        connect(&config.data.join(RUN_FOLDER)).await
+        // The socket of a hard-link copy is its original's, and so would be the server behind it.
+        if is_of(&config.data) { connect(&config.data.join(RUN_FOLDER)).await } else { Ok(None) }
     }
 
     /// Sends a request and hands back the success envelope. A server that still opens its data is waited for.

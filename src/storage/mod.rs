@@ -12,6 +12,7 @@ pub mod fs;
 pub mod journal;
 pub mod keys;
 pub mod leases;
+mod lock;
 pub mod open;
 pub mod progress;
 pub mod redb;

@@ -6,14 +6,12 @@ use std::sync::atomic::AtomicU64;
 use std::sync::mpsc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use redb::Database;
 use tokio::sync::watch;
 
 use super::RedbMetadata;
-use super::backend::IndexFile;
 use super::checkpoint::{CheckpointRule, Checkpoints};
 use super::commit::{Failed, from_journal};
-use super::generations::Generations;
+use super::generations::{Generations, Record};
 use super::health::Health;
 use super::index::Index;
 use super::job::chain;
@@ -28,10 +26,11 @@ use crate::domain::change::Setting;
 use crate::domain::time::Timestamp;
 use crate::storage::disk::DiskState;
 use crate::storage::fs::{Fs, RealFs};
+use crate::storage::journal::Journal;
 use crate::storage::journal::facts::{JournalFacts, SnapshotFacts};
 use crate::storage::journal::header::{Position, Seal};
 use crate::storage::journal::retention::Growth;
-use crate::storage::journal::{Journal, JournalStart};
+use crate::storage::open::{OpenOptions, OpenedAs, OpenedIndex};
 use crate::storage::view::View;
 use crate::storage::{Moment, StoreError};
 
@@ -43,6 +42,8 @@ pub struct Options {
     pub queue_length: usize,
     /// When the journal begins a new log, and how long the old ones stay.
     pub rotation: RotationRule,
+    /// When the index is made durable.
+    pub checkpoints: CheckpointRule,
     /// The disk.
     pub fs: Arc<dyn Fs>,
     /// What is known about it.
@@ -58,6 +59,7 @@ impl Default for Options {
             cache_bytes: 32 << 20,
             queue_length: 1024,
             rotation: RotationRule::default(),
+            checkpoints: CheckpointRule::default(),
             fs: Arc::new(RealFs),
             disk: Arc::default(),
             clock: Box::new(|| Moment { now: wall_clock(), tick: RealFs.ticks() }),
@@ -70,20 +72,16 @@ fn wall_clock() -> Timestamp {
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// An index that stands at the journal's end, and how the journal goes on.
-pub struct Opened {
-    /// The index.
-    pub database: Database,
-    /// Its file.
-    pub index: Arc<IndexFile>,
-    /// Where the index stands.
-    pub position: Position,
-    /// What the next log is to say.
-    pub start: JournalStart,
-    /// Whether the directory is a copy: then its next frame begins a history of its own.
-    pub is_copy: bool,
-    /// What the journal's files said.
-    pub facts: JournalFacts,
+impl Options {
+    /// How a directory is opened that is then to work like this.
+    pub fn opening(&self) -> OpenOptions {
+        OpenOptions {
+            cache_bytes: self.cache_bytes,
+            retention: self.rotation.retention_ticks,
+            disk: Arc::clone(&self.disk),
+            now: (self.clock)(),
+        }
+    }
 }
 
 impl RedbMetadata {
@@ -91,9 +89,9 @@ impl RedbMetadata {
     ///
     /// # Errors
     /// When the journal can't be written in a new directory, or there can be no thread.
-    pub fn start(opened: Opened, data: &Path, options: Options) -> Result<Self, StoreError> {
-        let Opened { database, index: file, position, start, is_copy, facts } = opened;
-        let Options { cache_bytes, queue_length, rotation, fs, disk, clock } = options;
+    pub fn start(opened: OpenedIndex, data: &Path, options: Options) -> Result<Self, StoreError> {
+        let OpenedIndex { database, index: file, position, start, is_copy, facts, report } = opened;
+        let Options { cache_bytes, queue_length, rotation, checkpoints, fs, disk, clock } = options;
         let (history, begun) = (start.history, clock().tick);
         let moment = move || {
             let moment = clock();
@@ -127,15 +125,18 @@ impl RedbMetadata {
             moment: Box::new(moment),
             health: Arc::clone(&health),
             appended: appends,
-            checkpoints: Checkpoints::new(CheckpointRule::default()),
+            checkpoints: Checkpoints::new(checkpoints),
             trail: Trail::new(position),
             rotation: Rotation::new(rotation, place, growth(&facts, &position), generations),
             preface,
             reserve_at: None,
         };
         if !has_history {
-            let begun = writer.commit(&mut [Box::new(Begin(Preface::New { history }))]);
-            begun.map_err(Failed::into_error)?;
+            writer.commit(&mut [Box::new(Begin(Preface::New { history }))]).map_err(Failed::into_error)?;
+        }
+        if report.opened_as == OpenedAs::Intake {
+            // Only with a log does the snapshot that was taken in stand for anything.
+            writer.commit(&mut [Box::new(Record)]).map_err(Failed::into_error)?;
         }
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || writer.run());
         let thread = thread.map_err(|error| StoreError::backend("starting the writer", error))?;

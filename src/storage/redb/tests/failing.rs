@@ -64,3 +64,27 @@ fn a_single_failure_of_the_disk_costs_no_member_of_a_batch_anything() {
     }
     panic!("a batch makes more than {CALLS_MAX} calls");
 }
+
+/// A checkpoint follows each batch, and its sync fails like every other one.
+#[test]
+fn an_index_that_can_be_neither_synced_nor_built_anew_serves_reads_until_it_can() {
+    let mut bench = Bench::new();
+    bench.checkpoints.quiet = std::time::Duration::ZERO;
+    bench.restart();
+    bench.put("one").unwrap();
+    // Syncs of the log work once more: the frame is durable and the checkpoint is what fails.
+    bench.fs.fail_op("sync_data", EIO);
+    assert!(bench.put("two").is_err());
+    for _ in 0..3 {
+        assert_eq!(bench.packages(), set(&["one"]));
+        assert!(bench.put("three").is_err());
+    }
+    assert!(bench.store().is_read_only());
+    bench.fs.mend();
+    while let Err(error) = bench.put("four") {
+        assert!(matches!(error, ChangeError::Store(StoreError::ReadOnly)), "{error}");
+    }
+    assert_eq!(bench.packages(), set(&["one", "four"]));
+    bench.restart();
+    assert_eq!(bench.packages(), set(&["one", "four"]));
+}
