@@ -17,7 +17,7 @@ use vix_registry::storage::blobs::BlobStore;
 use vix_registry::storage::disk::DiskState;
 use vix_registry::storage::fs::Fs;
 use vix_registry::storage::leases::Leases;
-use vix_registry::storage::open::{OpenOptions, OpenReport, open_data, unwatched};
+use vix_registry::storage::open::{OpenOptions, open_data, unwatched};
 use vix_registry::storage::redb::{CheckpointRule, Options, RedbMetadata, RotationRule};
 use vix_registry::storage::tables::Table;
 use vix_registry::storage::view::{Direction, KeyRange, View};
@@ -59,8 +59,6 @@ pub(crate) struct Registry {
     pub(crate) services: Services,
     pub(crate) stores: Stores,
     pub(crate) disk: Arc<Disk>,
-    /// What the opening did.
-    pub(crate) report: OpenReport,
     checkpoints: Checkpoints,
     runtime: tokio::runtime::Runtime,
     ids: AtomicU64,
@@ -74,7 +72,6 @@ impl Registry {
         let opening =
             OpenOptions { cache_bytes: CACHE_BYTES, retention: RETENTION, disk: Arc::clone(&state), now: moment(disk) };
         let opened = open_data(&fs, disk.root(), &opening, &unwatched).map_err(|error| told("open", &error))?;
-        let report = opened.report.clone();
         let clock = Arc::clone(disk);
         let options = Options {
             cache_bytes: CACHE_BYTES,
@@ -98,7 +95,6 @@ impl Registry {
             services: Services::new(&stores),
             stores,
             disk: Arc::clone(disk),
-            report,
             checkpoints,
             runtime,
             ids: AtomicU64::new(1),
