@@ -6,6 +6,7 @@
 mod binary;
 mod directory;
 mod first_admin;
+mod kill9;
 mod memory;
 mod opening;
 mod program;
