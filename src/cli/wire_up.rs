@@ -114,6 +114,7 @@ fn policy(config: &Config) -> Policy {
         roots_max: limits.resolve_roots as u64,
         json_depth_max: json_depth(config),
         free_bytes_min: config.storage.free_bytes_min,
+        retention_ticks: config.storage.retention.as_secs(),
         upload_ttl_ms: signed_ms(config.uploads.ttl),
         uploads_per_user_max: config.uploads.per_user,
         token_expires_max_ms: config.tokens.expires_max.map(signed_ms),

@@ -29,6 +29,7 @@ pub mod search;
 pub mod standing;
 pub mod stats;
 pub mod stores;
+pub mod sweep;
 pub mod upkeep;
 pub mod uploads;
 pub mod versions;
@@ -79,6 +80,8 @@ pub struct Services {
     pub downloads: download::DownloadService,
     /// Which of them are damaged.
     pub damage: damage::DamageService,
+    /// What ends those that nothing refers to.
+    pub sweep: sweep::SweepService,
     /// Publishing.
     pub publish: publish::PublishService,
     /// Finding packages.
@@ -118,6 +121,7 @@ impl Services {
             yanks: yank::YankService::new(stores.clone()),
             downloads: download::DownloadService::new(stores.clone()),
             damage: damage::DamageService::new(stores.clone()),
+            sweep: sweep::SweepService::new(stores.clone()),
             publish: publish::PublishService::new(stores.clone()),
             search: search::SearchService::new(stores.clone()),
             dependents: dependents::DependentService::new(stores.clone()),

@@ -196,17 +196,29 @@ impl Server {
 
     /// Sends one request and answers with status and body.
     pub(crate) fn request(&self, method: &str, path: &str, token: Option<&str>, body: &[u8]) -> (u16, String) {
+        self.request_with(method, path, token, ("accept: */*", body))
+    }
+
+    /// Sends one request with one more header line.
+    pub(crate) fn request_with(
+        &self,
+        method: &str,
+        path: &str,
+        token: Option<&str>,
+        (header, body): (&str, &[u8]),
+    ) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).expect("the server accepts");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
         let credentials = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{credentials}content-length: {}\r\n\r\n",
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{header}\r\n{credentials}content-length: {}\r\n\r\n",
             self.address,
             body.len()
         );
-        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).expect("the server reads");
+        // A server that refused already may have stopped reading: its answer is there all the same.
+        let sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).expect("the server answers");
+        stream.read_to_end(&mut answer).unwrap_or_else(|error| panic!("no answer ({error}), sent: {sent:?}"));
         let answer = String::from_utf8_lossy(&answer);
         let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line");
         (status, answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned())
