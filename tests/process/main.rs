@@ -7,6 +7,7 @@ mod binary;
 mod directory;
 mod first_admin;
 mod full_disk;
+mod kill9;
 mod memory;
 mod opening;
 mod program;
