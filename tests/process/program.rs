@@ -119,6 +119,13 @@ impl Running {
         self.child.id()
     }
 
+    /// Whether it has closed what it writes to, which it does when it ends.
+    pub(crate) fn has_ended(&self) -> bool {
+        !std::path::Path::new(&format!("/proc/{}/fd", self.pid()))
+            .read_dir()
+            .is_ok_and(|mut open| open.next().is_some())
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).expect("the process is there");
@@ -183,14 +190,19 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(command: &mut Command) -> Self {
+        Self::try_start(command).unwrap_or_else(|ended| panic!("it does not listen: {ended:?}"))
+    }
+
+    /// As [`Server::start`]; one that refuses to serve tells how it ended.
+    pub(crate) fn try_start(command: &mut Command) -> Result<Self, Ended> {
         let process = Running::spawn(command);
         match process.stdout.recv_timeout(PATIENCE) {
             Ok(line) => {
                 let address = line.trim_end().strip_prefix("listening on http://");
                 let address = address.unwrap_or_else(|| panic!("it said `{line}`")).to_owned();
-                Self { process, address }
+                Ok(Self { process, address })
             }
-            Err(error) => panic!("it does not listen ({error}): {:?}", process.end()),
+            Err(_) => Err(process.end()),
         }
     }
 
