@@ -57,9 +57,8 @@ impl Sweep<'_> {
         let mut notes = Vec::new();
         for Stray { sha256, stands } in strays(self.stores, first_byte).await? {
             match stands {
-                Standing::Nothing => {}
                 Standing::Note(note) if may_forget(note.at(), self.now.tick, self.rule.retention) => notes.push(sha256),
-                Standing::Note(_) => {}
+                Standing::Nothing | Standing::Note(_) => {}
                 Standing::Bytes(_) => {
                     self.stray(sha256).await?;
                     self.advance(1)?;
