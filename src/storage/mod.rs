@@ -13,6 +13,7 @@ pub mod keys;
 pub mod leases;
 pub mod open;
 pub mod progress;
+pub mod quarantine;
 pub mod redb;
 pub mod reports;
 pub mod rows;

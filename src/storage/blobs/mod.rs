@@ -149,6 +149,11 @@ impl BlobStore {
         &self.data
     }
 
+    /// The disk.
+    pub(in crate::storage) fn fs(&self) -> &dyn Fs {
+        &*self.fs
+    }
+
     /// Bytes that can still be written on the device of the data directory.
     ///
     /// # Errors

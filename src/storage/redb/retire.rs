@@ -24,7 +24,10 @@ impl Writer {
             (status.tick, status.bytes, status.retention_ticks) = (tick, bytes, in_force);
             status.snapshot_age_ticks = newest.map(|(_, age)| tick.saturating_sub(age.durable_at));
         });
-        match decide_retire(&self.rotation.generations.list(), tick, in_force) {
+        let generations = self.rotation.generations.list();
+        let decided = decide_retire(&generations, tick, in_force);
+        self.health.set_generations(generations);
+        match decided {
             Retire::Nothing => {}
             Retire::ReadBack(generation) => self.read_back(generation, Vec::new()),
             Retire::Remove(files) => self.rotation.doomed.extend(files),
