@@ -122,6 +122,12 @@ fn serve(data: &Path, settings: &[String]) -> Command {
     command
 }
 
+/// Whether the process has closed its files, which it does when it ends.
+fn has_ended(server: &Server) -> bool {
+    let files = std::fs::read_dir(format!("/proc/{}/fd", server.process.pid()));
+    !files.is_ok_and(|mut files| files.next().is_some())
+}
+
 /// Starts a server on a copy and waits until it is open, or tells with what it refused.
 fn open(live: &Live, copy: &Path) -> Result<Server, Ended> {
     let server = Server::try_start(&mut serve(copy, &live.settings))?;
@@ -131,7 +137,7 @@ fn open(live: &Live, copy: &Path) -> Result<Server, Ended> {
         match connection.ask(&server.address, &live.token, &Ask::get("/readyz")) {
             Ok((200, _)) => return Ok(server),
             // It is still opening, or went away meanwhile.
-            Ok(_) | Err(_) if !server.process.has_ended() => {}
+            Ok(_) | Err(_) if !has_ended(&server) => {}
             Ok(_) | Err(_) => return Err(server.process.end()),
         }
         assert!(begun.elapsed() < program::PATIENCE, "the copy is neither opened nor refused");

@@ -119,13 +119,6 @@ impl Running {
         self.child.id()
     }
 
-    /// Whether it has closed what it writes to, which it does when it ends.
-    pub(crate) fn has_ended(&self) -> bool {
-        !std::path::Path::new(&format!("/proc/{}/fd", self.pid()))
-            .read_dir()
-            .is_ok_and(|mut open| open.next().is_some())
-    }
-
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).expect("the process is there");
