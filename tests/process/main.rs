@@ -7,6 +7,7 @@ mod binary;
 mod directory;
 mod first_admin;
 mod memory;
+mod operations;
 mod program;
 mod secrets;
 mod serve;
