@@ -10,6 +10,7 @@ mod full_disk;
 mod kill9;
 mod memory;
 mod opening;
+mod operations;
 mod program;
 mod secrets;
 mod serve;
