@@ -164,11 +164,12 @@ impl Figures {
     fn show(mut self, what: &str) {
         self.took.sort_unstable();
         let count = self.took.len();
-        let ms = |share: f64| {
-            let at = ((count as f64 * share) as usize).min(count.saturating_sub(1));
+        let ms = |percent: usize| {
+            let at = (count * percent / 100).min(count.saturating_sub(1));
             self.took.get(at).map_or(0.0, |took| took.as_secs_f64() * 1e3)
         };
-        let (rate, middle, late, worst) = (count as f64 / self.seconds, ms(0.5), ms(0.99), ms(1.0));
+        let rate = f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / self.seconds;
+        let (middle, late, worst) = (ms(50), ms(99), ms(100));
         println!("{what:44} {rate:9.0}/s   p50 {middle:7.2} ms   p99 {late:7.2} ms   max {worst:7.2} ms");
     }
 }

@@ -132,7 +132,7 @@ impl GcService {
     async fn set_aside(&self, now: bool, mode: Mode, tally: &mut Tally) -> Result<(), ServiceError> {
         let time = self.stores.moment().await?.now;
         let kept_ms = i64::try_from(self.stores.policy.retention_ticks).unwrap_or(i64::MAX).saturating_mul(MS_PER_TICK);
-        for file in self.quarantine(|blobs| list(blobs)).await? {
+        for file in self.quarantine(list).await? {
             let left_ms = file.since.0.saturating_add(kept_ms).saturating_sub(time.0);
             let thing = |why: &str| Thing {
                 file: format!("{QUARANTINE_FOLDER}/{}", file.name),
