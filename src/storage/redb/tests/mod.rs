@@ -1,5 +1,6 @@
 //! The writer over a disk that breaks.
 
+mod copies;
 mod failing;
 mod rotating;
 
@@ -16,6 +17,7 @@ use crate::domain::change::{Change, Setting};
 use crate::domain::event::{Event, Fact, Log};
 use crate::domain::name::PackageName;
 use crate::domain::time::Timestamp;
+use crate::storage::rows::HistoryRow;
 use crate::storage::tests::broken_fs::BrokenFs;
 
 /// A store on a disk of its own, whose ticks are set by hand.
@@ -76,6 +78,16 @@ impl Bench {
     fn restart(&mut self) {
         drop(self.store.take());
         self.open();
+    }
+
+    /// Which history it is, and what it left.
+    fn history(&self) -> HistoryRow {
+        let reading = self.store().index.begin_read().unwrap().unwrap();
+        look(reading, |view| {
+            let history = view.history()?;
+            Ok(history)
+        })
+        .unwrap()
     }
 
     /// Records a package, and panics instead if it is called so.
