@@ -17,7 +17,7 @@ use vix_registry::storage::blobs::BlobStore;
 use vix_registry::storage::disk::DiskState;
 use vix_registry::storage::fs::Fs;
 use vix_registry::storage::leases::Leases;
-use vix_registry::storage::open::{OpenOptions, open_data, unwatched};
+use vix_registry::storage::open::{OpenOptions, OpenReport, open_data, unwatched};
 use vix_registry::storage::redb::{CheckpointRule, Options, RedbMetadata, RotationRule};
 use vix_registry::storage::tables::Table;
 use vix_registry::storage::view::{Direction, KeyRange, View};
@@ -59,6 +59,8 @@ pub(crate) struct Registry {
     pub(crate) services: Services,
     pub(crate) stores: Stores,
     pub(crate) disk: Arc<Disk>,
+    /// What the opening did.
+    pub(crate) report: OpenReport,
     checkpoints: Checkpoints,
     runtime: tokio::runtime::Runtime,
     ids: AtomicU64,
@@ -72,7 +74,7 @@ impl Registry {
         let opening =
             OpenOptions { cache_bytes: CACHE_BYTES, retention: RETENTION, disk: Arc::clone(&state), now: moment(disk) };
         let opened = open_data(&fs, disk.root(), &opening, &unwatched).map_err(|error| told("open", &error))?;
-        let clock = Arc::clone(disk);
+        let (report, clock) = (opened.report.clone(), Arc::clone(disk));
         let options = Options {
             cache_bytes: CACHE_BYTES,
             queue_length: 64,
@@ -95,6 +97,7 @@ impl Registry {
             services: Services::new(&stores),
             stores,
             disk: Arc::clone(disk),
+            report,
             checkpoints,
             runtime,
             ids: AtomicU64::new(1),
