@@ -129,7 +129,7 @@ impl Services {
             uploads: uploads::UploadService::new(stores.clone()),
             closures: closure::ClosureService::new(stores.clone()),
             stats: stats::StatsService::new(stores.clone()),
-            standing: standing::StandingService::new(stores),
+            standing: standing::StandingService::new(stores.clone()),
             jobs: jobs::JobService::new(stores.clone()),
         }
     }

@@ -17,9 +17,9 @@ use super::fs::{Fs as _, RealFs};
 use super::journal::JOURNAL_FOLDER;
 use super::journal::name::Generation;
 use super::lock::{self, NEW_LOCK_FILE, Taken};
-use super::open::{OpenError, Watch};
-use super::redb::{METADATA_FILE, Options, RedbMetadata};
-use super::{Backend, Moment, StoreError};
+use super::open::{OpenError, OpenReport, Watch, examine, open_data};
+use super::redb::{METADATA_FILE, Options, RedbMetadata, RotationRule};
+use super::{Backend, Moment};
 use crate::domain::time::Timestamp;
 
 pub use super::lock::{LOCK_FILE, is_of};
@@ -124,6 +124,8 @@ pub struct StoreOptions {
     pub cache_bytes: usize,
     /// How many writes may wait.
     pub queue_length: usize,
+    /// When the journal begins a new log, and how long the old ones stay.
+    pub rotation: RotationRule,
 }
 
 /// A data directory that this process alone uses, until it is dropped.
@@ -179,17 +181,27 @@ impl DataDirectory {
         self.is_new
     }
 
-    /// Opens the rows, which are made in a new directory.
+    /// Opens the rows, which are made in a new directory, and tells what that took; blocks.
     ///
     /// # Errors
-    /// As [`RedbMetadata::open`].
-    pub fn open_metadata(&self, options: StoreOptions, _watch: Watch<'_>) -> Result<Backend, StoreError> {
-        let StoreOptions { cache_bytes, queue_length } = options;
+    /// As [`open_data`], and when the writer can't be started.
+    pub fn open_metadata(&self, options: StoreOptions, watch: Watch<'_>) -> Result<(Backend, OpenReport), OpenError> {
+        let StoreOptions { cache_bytes, queue_length, rotation } = options;
         let clock = Box::new(moment);
-        let opened = RedbMetadata::open(&self.path, Options { cache_bytes, queue_length, clock, ..Options::default() });
-        opened.map_err(|error| {
-            if let OpenError::Store(error) = error { error } else { StoreError::backend("opening the data", error) }
-        })
+        let options = Options { cache_bytes, queue_length, rotation, clock, ..Options::default() };
+        let opened = open_data(&options.fs, &self.path, &options.opening(), watch)?;
+        let report = opened.report.clone();
+        Ok((RedbMetadata::start(opened, &self.path, options)?, report))
+    }
+
+    /// Looks how the rows would be opened, and changes nothing.
+    ///
+    /// # Errors
+    /// As [`examine`].
+    pub fn examine(&self, options: StoreOptions) -> Result<&'static str, OpenError> {
+        let StoreOptions { cache_bytes, queue_length, rotation } = options;
+        let options = Options { cache_bytes, queue_length, rotation, clock: Box::new(moment), ..Options::default() };
+        examine(&options.fs, &self.path, &options.opening())
     }
 
     /// Opens the bytes.
@@ -295,7 +307,9 @@ mod tests {
     use crate::storage::open::unwatched;
     use std::os::unix::fs::PermissionsExt as _;
 
-    const OPTIONS: StoreOptions = StoreOptions { cache_bytes: 1 << 20, queue_length: 8 };
+    fn options() -> StoreOptions {
+        StoreOptions { cache_bytes: 1 << 20, queue_length: 8, rotation: RotationRule::default() }
+    }
 
     fn mode(path: &Path) -> u32 {
         std::fs::metadata(path).unwrap().mode() & 0o777
@@ -357,7 +371,7 @@ mod tests {
         assert!(matches!(DataDirectory::open(&path, Create::No), Err(DirectoryError::Missing { .. })));
         let directory = DataDirectory::open(&path, Create::Yes).unwrap();
         assert!(directory.is_new());
-        drop((directory.open_metadata(OPTIONS, &unwatched).unwrap(), directory.open_blobs().unwrap()));
+        drop((directory.open_metadata(options(), &unwatched).unwrap(), directory.open_blobs().unwrap()));
         drop(directory);
         assert!(!DataDirectory::open(&path, Create::No).unwrap().is_new());
     }

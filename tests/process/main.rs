@@ -8,6 +8,7 @@ mod directory;
 mod first_admin;
 mod full_disk;
 mod memory;
+mod opening;
 mod program;
 mod secrets;
 mod serve;

@@ -152,7 +152,6 @@ fn typing_mistakes_are_refused_with_a_suggestion() {
         (&["token", "revok"], "revoke"),
         (&["serve", "--lisen", "127.0.0.1:0"], "--listen"),
         (&["backup", "create", "x"], "--help"),
-        (&["verify"], "version"),
         (&[], "--help"),
     ] {
         let ended = Ended::of(&mut command(arguments), "");

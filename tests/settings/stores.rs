@@ -10,6 +10,7 @@ use crate::support::{Ask, Client};
 pub(crate) const STORES: &[Check] = &[
     Check { key: "storage.queue", value: "1", see: queue },
     Check { key: "storage.cache_bytes", value: "3 MiB", see: cache_bytes },
+    Check { key: "backup.dir", value: "backups", see: backup_dir },
     Check { key: "downloads.flush_interval", value: "10 ms", see: flush_interval },
 ];
 
@@ -68,6 +69,26 @@ fn flush_interval(registry: &mut Registry) {
     let ask = Ask::get("/v1/packages/counted/versions/1.0.0").token(&registry.pia);
     while client.ask(&ask).expect(200).data()["downloads"] != 1 {
         assert!(began.elapsed() < Duration::from_secs(30), "the download is not written down");
+    }
+}
+
+/// A backup comes to stand in the folder, if that is there.
+fn backup_dir(registry: &mut Registry) {
+    let began = Instant::now();
+    let ask = Ask::json("POST", "/v1/admin/backup", &json!({"name": "one"})).token(&registry.admin);
+    let folder = registry.path("backups");
+    std::fs::create_dir(&folder).expect("a folder");
+    let mut answer = registry.ask(&ask);
+    // The queue of this server has one place.
+    while answer.reason() == "overloaded" {
+        assert!(began.elapsed() < Duration::from_secs(30), "the queue is never free");
+        answer = registry.ask(&ask);
+    }
+    let job = answer.expect(202).data()["id"].as_str().expect("an id").to_owned();
+    while !folder.join("one").exists() {
+        let told = registry.ask(&Ask::get(&format!("/v1/admin/jobs/{job}")).token(&registry.admin)).expect(200).data();
+        assert_ne!(told["state"], "failed", "{told}");
+        assert!(began.elapsed() < Duration::from_secs(30), "{told}");
     }
 }
 

@@ -4,7 +4,23 @@ use crate::domain::id::Id;
 use crate::http::call::Call;
 use crate::http::failure::Failure;
 use crate::http::reply::Reply;
-use crate::http::wire::jobs::Job;
+use crate::http::wire::jobs::{Job, NewBackup};
+use crate::services::jobs::RegistryJob;
+
+/// `POST /v1/admin/backup`.
+pub async fn backup(mut call: Call) -> Result<Reply, Failure> {
+    let name = call.json::<NewBackup>().await?.read()?;
+    begun(&call.app.services.jobs.backup(&call.context()?, name).await?)
+}
+
+/// `POST /v1/admin/verify`.
+pub async fn verify(call: Call) -> Result<Reply, Failure> {
+    begun(&call.app.services.jobs.verify(&call.context()?).await?)
+}
+
+fn begun(job: &RegistryJob) -> Result<Reply, Failure> {
+    Reply::accepted(&Job::from(job), &format!("/v1/admin/jobs/{}", job.id))
+}
 
 /// `GET /v1/admin/jobs`.
 pub async fn list(call: Call) -> Result<Reply, Failure> {

@@ -20,6 +20,7 @@ use crate::storage::journal::plan::{Base, Copied, Finding, Route, beyond};
 use crate::storage::journal::snapshot::read_snapshot;
 use crate::storage::journal::{JournalStart, settle};
 use crate::storage::progress::PIECE_ROWS_MAX;
+use crate::storage::redb::build::Build;
 use crate::storage::redb::read_view;
 use crate::storage::tables::Table;
 
@@ -39,7 +40,7 @@ pub(super) fn follow(place: &Place<'_>, copied: &Copied, mut facts: JournalFacts
     report.cut = why_cut(&kept, route.end(), late.len());
     report.missing = kept.damaged.iter().copied().collect();
     let route = along::until(&route, at);
-    let (built, frames) = along::build(place, &route)?;
+    let (built, frames) = along::build(place, &route, &Build::place(place.data))?;
     (report.frames, report.rebuilt) = (frames, Some("it is a copy's".to_owned()));
     facts.keep_until(at.generation.number);
     let late: Vec<String> = late.iter().map(|(generation, kind)| generation.shown(*kind)).collect();
@@ -65,7 +66,7 @@ fn files(route: &Route) -> Vec<(Generation, FileKind)> {
 }
 
 /// The first of the routes that leads to a state whose blobs are all there.
-fn choose(place: &Place<'_>, copied: &Copied, report: &mut OpenReport) -> Result<(Route, Kept), OpenError> {
+pub(super) fn choose(place: &Place<'_>, copied: &Copied, report: &mut OpenReport) -> Result<(Route, Kept), OpenError> {
     let (mut lacking, mut broken) = (Vec::new(), None);
     for route in &copied.routes {
         match completeness(place, route, copied.retention) {

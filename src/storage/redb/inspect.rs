@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use redb::{BackendError, Builder, Database, ReadableDatabase as _, StorageBackend};
 
-use super::backend;
 use super::gate::Gate;
+use super::index::Reading;
 use super::seq::read_seq;
 use super::staging::Snapshot;
+use super::{METADATA_FILE, RedbMetadata, backend};
 use crate::storage::StoreError;
 use crate::storage::fs::{Access, Fs, read_full};
 use crate::storage::journal::header::Position;
@@ -75,6 +76,27 @@ pub fn read_rows<E: From<StoreError>>(
     let transaction = database.begin_read().map_err(|error| backend("beginning to read", error.into()))?;
     let position = read_seq(&transaction)?;
     query(&Snapshot::new(transaction), position)
+}
+
+impl RedbMetadata {
+    /// Shows `query` the rows of one read transaction and the frame after which they are the state, on this thread.
+    ///
+    /// # Errors
+    /// When the index can't be read, and what `query` answers with.
+    pub async fn read_at<E: From<StoreError>>(
+        &self,
+        query: impl FnOnce(&dyn Rows, Position) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Reading { transaction, handle } = self.begin_read().await?;
+        let position = read_seq(&transaction)?.ok_or_else(|| {
+            let what = "it does not say which change it holds last".to_owned();
+            StoreError::Corrupt { table: METADATA_FILE, what }
+        })?;
+        let read = query(&Snapshot::new(transaction), position);
+        // The database outlives its transactions.
+        drop(handle);
+        read
+    }
 }
 
 /// A file that is only read.

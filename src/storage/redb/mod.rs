@@ -29,7 +29,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 
-use redb::{Database, ReadableDatabase as _, TableDefinition};
+use redb::{ReadableDatabase, TableDefinition};
 use tokio::sync::{oneshot, watch};
 
 pub use self::checkpoint::CheckpointRule;
@@ -220,7 +220,7 @@ fn look<R>(reading: Reading, query: impl FnOnce(&View<'_>) -> Result<R, StoreErr
 
 /// Runs `query` in one read transaction.
 pub(super) fn read_view<R>(
-    database: &Database,
+    database: &impl ReadableDatabase,
     query: impl FnOnce(&View<'_>) -> Result<R, StoreError>,
 ) -> Result<R, StoreError> {
     let transaction = database.begin_read().map_err(|error| backend("beginning to read", error.into()))?;
@@ -237,7 +237,7 @@ fn damaged_file(what: &str) -> StoreError {
 }
 
 /// Refuses data of a newer program.
-pub(super) fn check_format(database: &Database) -> Result<(), StoreError> {
+pub(super) fn check_format(database: &impl ReadableDatabase) -> Result<(), StoreError> {
     let transaction = database.begin_read().map_err(|error| backend("beginning to read", error.into()))?;
     let format = match transaction.open_table(FORMAT) {
         Ok(table) => table.get("data").map_err(|error| backend("reading the format", error.into()))?,

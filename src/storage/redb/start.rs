@@ -172,6 +172,9 @@ impl Writer {
 
     fn seal(&mut self) -> Result<(), StoreError> {
         self.index.shut()?;
+        if !self.source.file.is_sound() {
+            return Err(StoreError::backend("sealing the journal", "the index was not synced"));
+        }
         let stat = self.source.file.stat().map_err(|error| StoreError::backend("looking at the index", error))?;
         let seal = Seal { inode: stat.inode, size: stat.size, changed_ns: stat.changed_ns };
         let sealed = self.journal.seal(seal, (self.moment)().tick);
