@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::verbs::backup::BackupVerb;
 use super::verbs::config::ConfigVerb;
+use super::verbs::gc::GcArgs;
 use super::verbs::namespace::NamespaceVerb;
 use super::verbs::package::PackageVerb;
 use super::verbs::token::TokenVerb;
@@ -110,6 +111,8 @@ pub enum Verb {
     Backup(BackupVerb),
     /// Read every byte and row, and say what is wrong; beside a running server or without one
     Verify(VerifyArgs),
+    /// Tell what nothing needs any more, and remove it with --yes
+    Gc(GcArgs),
     /// Say how much there is, and whether it works
     Status,
     /// Ask a running server whether it is ready; for containers

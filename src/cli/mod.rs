@@ -80,6 +80,7 @@ fn dispatch(cli: &Cli, output: Output) -> Result<Exit, CliError> {
         Verb::Check => return found(verbs::check::run(global)?),
         Verb::Backup(verb) => return found(verbs::backup::run(global, verb, output)?),
         Verb::Verify(args) => return found(verbs::verify::run(global, args, output)?),
+        Verb::Gc(args) => verbs::gc::run(global, args, output)?,
         Verb::Token(verb) => verbs::token::run(global, verb, output)?,
         Verb::User(verb) => verbs::user::run(global, verb, output)?,
         Verb::Package(verb) => verbs::package::run(global, verb, output)?,

@@ -15,6 +15,7 @@ pub mod leases;
 mod lock;
 pub mod open;
 pub mod progress;
+pub mod quarantine;
 pub mod redb;
 pub mod reports;
 pub mod rows;

@@ -14,11 +14,30 @@ pub(crate) const STORES: &[Check] = &[
     Check { key: "downloads.flush_interval", value: "10 ms", see: flush_interval },
 ];
 
+pub(crate) const JOURNAL: &[Check] = &[
+    Check { key: "storage.rotate_bytes", value: "4 KiB", see: rotate_bytes },
+    Check { key: "storage.retention", value: "1 s", see: retention },
+];
+
+pub(crate) const LARGE: &[Check] =
+    &[Check { key: "storage.journal_bytes_max", value: "1 MiB", see: journal_bytes_max }];
+
 pub(crate) const FULL: &[Check] = &[Check { key: "storage.free_bytes_min", value: "1 TiB", see: free_bytes_min }];
 
 #[test]
 fn the_store_is_set_up_as_told() {
     see_each(STORES);
+}
+
+#[test]
+fn the_journal_is_cut_into_logs_and_keeps_them_as_told() {
+    see_each(JOURNAL);
+}
+
+#[test]
+fn a_large_journal_cuts_the_retention_short() {
+    let [Check { key, value, see }] = LARGE else { panic!("one key is looked at") };
+    see(&mut Registry::start(&[(*key, *value), ("storage.rotate_bytes", "32 KiB")]));
 }
 
 #[test]
@@ -90,6 +109,55 @@ fn backup_dir(registry: &mut Registry) {
         assert_ne!(told["state"], "failed", "{told}");
         assert!(began.elapsed() < Duration::from_secs(30), "{told}");
     }
+}
+
+/// The names in `journal/` with this ending; of files that are more than the note of what was there.
+fn journal(registry: &Registry, ending: &str) -> Vec<String> {
+    let folder = registry.place.data().join("journal");
+    let mut names = crate::program::names(&folder);
+    names.retain(|name| {
+        let is_whole = std::fs::metadata(folder.join(name)).is_ok_and(|file| file.len() > NOTE_BYTES_MAX);
+        name.ends_with(ending) && is_whole
+    });
+    names
+}
+
+/// Longer than any note under the name of a removed file.
+const NOTE_BYTES_MAX: u64 = 100;
+
+/// Publishes until `seen`.
+fn publish_until(registry: &Registry, package: &str, mut seen: impl FnMut() -> bool) {
+    let began = Instant::now();
+    for number in 0.. {
+        if seen() {
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "nothing came of {number} versions");
+        registry.put(package, &format!("{number}.0.0"), "bytes").expect(201);
+    }
+}
+
+fn rotate_bytes(registry: &mut Registry) {
+    publish_until(registry, "rotated", || !journal(registry, ".snap").is_empty());
+    assert!(journal(registry, ".log").len() > 1);
+}
+
+/// The first log goes once a snapshot that replaces it has stood for the second.
+fn retention(registry: &mut Registry) {
+    publish_until(registry, "retained", || {
+        !journal(registry, ".log").iter().any(|name| name.starts_with("0000000001."))
+    });
+}
+
+/// The retention in force is told by those who show how the journal stands.
+fn journal_bytes_max(registry: &mut Registry) {
+    let storage = |registry: &Registry| {
+        let stats = registry.ask(&Ask::get("/v1/admin/stats").token(&registry.admin)).expect(200).json();
+        stats["meta"]["storage"].clone()
+    };
+    assert_eq!(storage(registry)["retention_s"], 24 * 3600);
+    publish_until(registry, "large", || storage(registry)["retention_s"] == 3600);
+    assert!(storage(registry)["journal_bytes"].as_u64().is_some_and(|bytes| bytes > 1 << 20));
 }
 
 fn free_bytes_min(registry: &mut Registry) {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::backup::BackupName;
 use crate::domain::refusal::Refusal;
 use crate::http::problem;
-use crate::services::jobs::{self, RegistryJob};
+use crate::services::jobs::{self, GcAsk, RegistryJob};
 
 /// A backup to be made.
 #[derive(Deserialize, JsonSchema)]
@@ -36,6 +36,13 @@ pub struct GcRequest {
     /// way are void then.
     #[serde(default)]
     pub now: bool,
+}
+
+impl GcRequest {
+    /// What the service is asked.
+    pub fn read(&self) -> GcAsk {
+        GcAsk { apply: self.apply, now: self.now }
+    }
 }
 
 /// A long work that goes on after its request.

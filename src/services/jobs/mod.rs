@@ -6,6 +6,7 @@
 
 mod backup;
 mod board;
+mod gc;
 mod job;
 mod result;
 mod verify;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 pub use board::JOBS_MAX;
 use board::{Board, Ended};
+pub use gc::GcAsk;
 pub use job::{Job, JobError, JobKind, JobState};
 use result::findings;
 pub use result::{BackupResult, Finding, GcEntry, GcResult, JobResult, LISTED_MAX, VerifyResult};

@@ -6,24 +6,23 @@
 
 use std::sync::Arc;
 
-use super::{Due, PAGE_ROWS, Sweep, SweepError};
+use super::tally::Thing;
+use super::{BATCH, Due, Mode, PAGE_ROWS, Sweep, SweepError};
 use crate::domain::change::Change;
 use crate::domain::digest::Sha256;
 use crate::services::{ServiceError, Stores};
 use crate::storage::blobs::{BlobError, BlobStore, Litter, Standing};
-use crate::storage::journal::retention::may_forget;
+use crate::storage::journal::retention::{NOTES_KEPT_TICKS, may_forget};
+use crate::storage::journal::retired::Note;
 use crate::storage::leases::ExclusiveLease;
+use crate::storage::scrub::blobs::blob_file;
 use crate::storage::{Cost, Decided, Metadata as _, View};
 
-/// What a name without a row is.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::services) struct Stray {
-    pub(in crate::services) sha256: Sha256,
-    pub(in crate::services) stands: Standing,
-}
+/// Why bytes that no row knows go, or stay for a while.
+const UNKNOWN: &str = "no row knows it: a publish was cut off before its end";
 
-/// The names in one of the 256 directories that no row knows.
-pub(in crate::services) async fn strays(stores: &Stores, first_byte: u8) -> Result<Vec<Stray>, ServiceError> {
+/// The names in one of the 256 directories that no row knows, and what stands there.
+async fn strays(stores: &Stores, first_byte: u8) -> Result<Vec<(Sha256, Standing)>, ServiceError> {
     let names = stores.blobs.blocking(move |blobs| blobs.names(first_byte)).await?;
     let mut unknown = Vec::new();
     for page in names.chunks(PAGE_ROWS) {
@@ -41,7 +40,7 @@ pub(in crate::services) async fn strays(stores: &Stores, first_byte: u8) -> Resu
     }
     let look = move |blobs: &Arc<BlobStore>| {
         let stray = |sha256: Sha256| match blobs.standing(&sha256) {
-            Ok(stands) => Some(Stray { sha256, stands }),
+            Ok(stands) => Some((sha256, stands)),
             Err(error) => {
                 tracing::warn!(%error, %sha256, "what no row knows can't be looked at and stays");
                 None
@@ -55,34 +54,55 @@ pub(in crate::services) async fn strays(stores: &Stores, first_byte: u8) -> Resu
 impl Sweep<'_> {
     pub(super) async fn litter(&mut self, first_byte: u8) -> Result<(), SweepError> {
         let mut notes = Vec::new();
-        for Stray { sha256, stands } in strays(self.stores, first_byte).await? {
+        for (sha256, stands) in strays(self.stores, first_byte).await? {
             match stands {
                 Standing::Nothing => {}
-                Standing::Note(note) if may_forget(note.at(), self.now.tick, self.rule.retention) => notes.push(sha256),
-                Standing::Note(_) => {}
-                Standing::Bytes(_) => {
-                    self.stray(sha256).await?;
+                Standing::Note(note) => {
+                    let goes = may_forget(note.at(), self.now.tick, self.rule.retention);
+                    self.tell_note(&sha256, note, goes);
+                    notes.extend(goes.then_some(sha256));
+                }
+                Standing::Bytes(stamp) => {
+                    self.stray(sha256, stamp.size()).await?;
                     self.advance(1)?;
                 }
             }
         }
-        for batch in notes.chunks(super::BATCH) {
-            self.forget(batch).await?;
-            self.rest().await;
+        if self.rule.mode == Mode::Work {
+            for batch in notes.chunks(BATCH) {
+                self.forget(batch).await?;
+                self.rest().await;
+            }
         }
         Ok(())
     }
 
-    async fn stray(&mut self, sha256: Sha256) -> Result<(), ServiceError> {
+    fn tell_note(&mut self, sha256: &Sha256, note: Note, goes: bool) {
+        let why = format!("it says that a blob was removed at second {}, to copies that began before", note.at());
+        let thing = Thing { file: blob_file(sha256), bytes: note.to_text().len() as u64, why };
+        if goes {
+            self.tally.goes(thing);
+        } else {
+            let over = note.at().saturating_add(self.rule.retention).saturating_add(NOTES_KEPT_TICKS + 1);
+            self.tally.stays(thing, Some(over.saturating_sub(self.now.tick)));
+        }
+    }
+
+    async fn stray(&mut self, sha256: Sha256, bytes: u64) -> Result<(), ServiceError> {
         // A publish holds what it linked until its row is there.
         let Some(alone) = self.stores.leases.try_exclusive(sha256) else { return Ok(()) };
-        match self.rule.due {
-            Due::Now => self.discard(alone).await,
-            Due::Retention => {
+        let thing = Thing { file: blob_file(&sha256), bytes, why: UNKNOWN.to_owned() };
+        match (self.rule.due, self.rule.mode) {
+            (Due::Now, Mode::Plan) => self.tally.goes(thing),
+            (Due::Now, Mode::Work) => self.discard(alone, thing).await?,
+            (Due::Retention, Mode::Plan) => self.tally.stays(thing, Some(self.rule.retention.saturating_add(1))),
+            // Its row is among those that are looked at next.
+            (Due::Retention, Mode::Work) => {
                 drop(alone);
-                self.adopt(sha256).await
+                self.adopt(sha256).await?;
             }
         }
+        Ok(())
     }
 
     /// Gives bytes that nobody refers to a row, since when.
@@ -112,24 +132,20 @@ impl Sweep<'_> {
     }
 
     /// Removes bytes that nobody refers to at once.
-    async fn discard(&mut self, alone: ExclusiveLease) -> Result<(), ServiceError> {
+    async fn discard(&mut self, alone: ExclusiveLease, thing: Thing) -> Result<(), ServiceError> {
         let sha256 = alone.digest();
         if self.stores.metadata.read(Cost::Point, move |view| view.blob(&sha256)).await?.is_some() {
             return Ok(());
         }
         let remove = move |blobs: &Arc<BlobStore>| {
-            let size = match blobs.open_blob(&sha256) {
-                Ok(blob) => blob.size(),
-                Err(BlobError::Missing) => return Ok(None),
-                Err(_) => 0,
-            };
-            let removed = blobs.remove(&sha256)?.then_some(size);
+            let removed = blobs.remove(&sha256);
             drop(alone);
-            Ok(removed)
+            removed
         };
-        if let Some(bytes) = self.stores.blobs.blocking(remove).await? {
+        if self.stores.blobs.blocking(remove).await? {
             self.swept.blobs += 1;
-            self.swept.bytes += bytes;
+            self.swept.bytes += thing.bytes;
+            self.tally.goes(thing);
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use super::{Due, Swept};
+use super::{Due, Mode, Swept};
 use crate::domain::caller::Caller;
 use crate::domain::digest::Sha256;
 use crate::domain::refusal::Reason;
@@ -216,7 +216,8 @@ async fn a_sweep_that_ends_anywhere_leaves_nothing_wrong() {
         bench.purge("json", "2.0.0").await;
         bench.fs.fail_call(call);
         let shard = Sha256::of(BYTES).0[0];
-        let first = bench.registry.services.sweep.sweep_shards(shard..=shard, Due::Now, &Unwatched).await;
+        let sweep = &bench.registry.services.sweep;
+        let first = sweep.run(shard..=shard, sweep.rule(Due::Now, Mode::Work), &Unwatched).await.map(|_| ());
         let is_over = !bench.fs.mend();
         let Bench { registry, admin, fs } = bench;
         let bench = Bench { registry: registry.restarted(), admin, fs };

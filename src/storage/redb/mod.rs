@@ -44,7 +44,7 @@ pub use self::start::Options;
 use self::writer::Task;
 use super::journal::facts::SnapshotFacts;
 use super::journal::name::Generation;
-use super::journal::retention::Settling;
+use super::journal::retention::{GenerationFiles, Settling};
 use super::open::{OpenError, open_data, unwatched};
 use super::view::View;
 use super::{ChangeError, Cost, Decided, Metadata, Moment, StoreError};
@@ -100,6 +100,11 @@ impl RedbMetadata {
     /// How the journal stands.
     pub fn journal_status(&self) -> JournalStatus {
         self.health.status()
+    }
+
+    /// The journal's files, in the order of their numbers, as of the writer's last look at them.
+    pub fn generations(&self) -> Vec<GenerationFiles> {
+        self.health.generations()
     }
 
     /// Begins a new log and writes the snapshot of the state at its beginning; answers once that is durable.

@@ -37,6 +37,7 @@ impl Writer {
             (status.tick, status.bytes, status.retention_ticks) = (tick, bytes, in_force);
             status.snapshot_age_ticks = newest.map(|(_, age)| tick.saturating_sub(age.durable_at));
         });
+        self.health.set_generations(self.rotation.generations.list());
     }
 
     /// Removes the next few of what is to be removed: each takes a few syncs, and batches wait meanwhile.

@@ -113,6 +113,7 @@ impl RedbMetadata {
             status.bytes = generations.bytes();
             status.retention_ticks = rotation.retention_ticks;
         });
+        health.set_generations(generations.list());
         let place = Workplace { fs: Arc::clone(&fs), data: data.to_owned(), frames: Arc::new(AtomicU64::new(0)) };
         let (sender, queue) = mpsc::sync_channel(queue_length.max(1));
         let (appends, appended) = watch::channel(0);
