@@ -47,7 +47,7 @@ pub(crate) enum Checkpoints {
 impl Checkpoints {
     fn rule(self) -> CheckpointRule {
         let wait = match self {
-            Self::Never => Duration::from_secs(3600),
+            Self::Never => Duration::from_hours(1),
             Self::Always => Duration::ZERO,
         };
         CheckpointRule { quiet: wait, every: wait, bytes: 1 << 30 }
@@ -124,7 +124,7 @@ impl Registry {
 
     /// What it holds.
     pub(crate) fn rows(&self) -> Result<Rows, String> {
-        let read = self.stores.metadata.read(Cost::Point, |view| all_rows(view));
+        let read = self.stores.metadata.read(Cost::Point, all_rows);
         self.run(read).map_err(|error| told("read", &error))
     }
 }
