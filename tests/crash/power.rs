@@ -44,7 +44,7 @@ fn nothing_acknowledged_is_lost_and_every_open_succeeds_wherever_the_power_goes(
     let (effort, again_percent, least) = if is_long() {
         (Effort { calls_percent: 100, fixed_percent: 100, random: 4 }, 10, CAMPAIGN_IMAGES)
     } else {
-        (Effort { calls_percent: 6, fixed_percent: 40, random: 1 }, 3, GATE_IMAGES)
+        (Effort { calls_percent: 5, fixed_percent: 40, random: 1 }, 2, GATE_IMAGES)
     };
     let depth = Depth { again_percent, again: Effort { calls_percent: 20, fixed_percent: 30, random: 1 } };
     let (mut random, mut images, mut openings) = (Random::new(seed), 0, Openings::default());

@@ -30,7 +30,7 @@ use crate::storage::open::{OpenError, OpenOptions, QUARANTINE_FOLDER, rebuild};
 /// write tries once more.
 const RESTS: u32 = 10;
 /// The longest such rest.
-const REST_MAX: Duration = Duration::from_mins(1);
+pub(super) const REST_MAX: Duration = Duration::from_mins(1);
 
 /// Where the index is and how it is opened.
 pub(super) struct IndexSource {

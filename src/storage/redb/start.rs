@@ -139,6 +139,10 @@ impl RedbMetadata {
             // Only with a log does the snapshot that was taken in stand for anything.
             writer.commit(&mut [Box::new(Record)]).map_err(Failed::into_error)?;
         }
+        if !has_history || report.opened_as == OpenedAs::Intake {
+            // An index that names no place in the journal is built anew at the next start, and needs room for that.
+            writer.checkpoint();
+        }
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || writer.run());
         let thread = thread.map_err(|error| StoreError::backend("starting the writer", error))?;
         Ok(Self { index, queue: Some(sender), thread: Some(thread), health, appended })

@@ -74,8 +74,7 @@ impl Registry {
         let opening =
             OpenOptions { cache_bytes: CACHE_BYTES, retention: RETENTION, disk: Arc::clone(&state), now: moment(disk) };
         let opened = open_data(&fs, disk.root(), &opening, &unwatched).map_err(|error| told("open", &error))?;
-        let report = opened.report.clone();
-        let clock = Arc::clone(disk);
+        let (report, clock) = (opened.report.clone(), Arc::clone(disk));
         let options = Options {
             cache_bytes: CACHE_BYTES,
             queue_length: 64,

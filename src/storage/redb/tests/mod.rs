@@ -1,5 +1,6 @@
 //! The writer over a disk that breaks.
 
+mod backend;
 mod copies;
 mod failing;
 mod rotating;
