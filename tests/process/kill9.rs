@@ -63,7 +63,7 @@ fn path(client: usize, version: usize) -> String {
 
 /// Every fourth version has the bytes of another package's.
 fn bytes(client: usize, version: usize) -> Vec<u8> {
-    let of = if version % 4 == 0 { 0 } else { client };
+    let of = if version.is_multiple_of(4) { 0 } else { client };
     format!("{of} {version} ").repeat(400 + version % 50).into_bytes()
 }
 
@@ -139,9 +139,7 @@ fn work(client: usize, door: &Door<'_>, seed: u64, mut model: Model, answered: &
         let version = if random.below(2) == 0 { next } else { next.saturating_sub(1 + random.below(6)).max(1) };
         let known = model.get(&(client, version)).cloned().unwrap_or_else(|| vec![State::Absent]);
         let Some(deed) = Deed::draw(&mut random, &known) else {
-            if !model.contains_key(&(client, next)) {
-                model.insert((client, next), vec![State::Absent]);
-            }
+            model.entry((client, next)).or_insert_with(|| vec![State::Absent]);
             continue;
         };
         match deed.send(door, client, version) {
