@@ -12,10 +12,10 @@ use crate::http::client::Network;
 use crate::http::connection::ConnectionLimits;
 use crate::http::json_body::JsonLimits;
 use crate::services::{Policy, Services, Stores, upkeep};
+use crate::storage::RotationRule;
 use crate::storage::directory::{DataDirectory, StoreOptions};
 use crate::storage::leases::Leases;
 use crate::storage::open::Watch;
-use crate::storage::redb::RotationRule;
 
 /// A registry that this process runs. What it is made of ends in this order: the services, the stores, the lock.
 pub struct Registry {

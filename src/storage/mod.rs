@@ -32,6 +32,7 @@ use crate::domain::change::Change;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
 
+pub use self::redb::RotationRule;
 pub use view::View;
 
 /// The backend of metadata; becomes an enum when there is a second one.

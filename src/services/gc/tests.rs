@@ -1,3 +1,5 @@
+//! What gc tells and removes, with time that is set by hand.
+
 use std::fs;
 
 use super::*;

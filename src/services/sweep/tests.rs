@@ -1,3 +1,5 @@
+//! The sweep with time that is set by hand, and stopped in the middle.
+
 use std::fs;
 use std::sync::Arc;
 

@@ -10,7 +10,7 @@ use crate::services::versions::VersionRef;
 use crate::storage::keys;
 use crate::storage::progress::Unwatched;
 use crate::storage::rows::{BlobRow, Row as _, empty_row};
-use crate::storage::scrub::fixture::Past;
+use crate::storage::scrub::fixture_tests::Past;
 use crate::storage::scrub::memory::MemoryRows;
 use crate::storage::scrub::rows::check_rows;
 use crate::storage::scrub::{Finding, Findings};

@@ -4,7 +4,7 @@ use super::scrub::past;
 use crate::storage::journal::name::{FileKind, Generation};
 use crate::storage::redb::METADATA_FILE;
 use crate::storage::rows::Row as _;
-use crate::storage::scrub::fixture::{Directory, Past, Shape};
+use crate::storage::scrub::fixture_tests::{Directory, Past, Shape};
 use crate::storage::scrub::verify::VerifyReport;
 use crate::storage::tables::{Counter, Table};
 

@@ -143,6 +143,10 @@ impl Writer {
             self.end_work(working);
         }
         self.remove_some();
+        if self.source.again_at.is_some() {
+            tell(std::mem::take(&mut self.rotation.asked), &StoreError::ReadOnly);
+            return;
+        }
         if self.rotation.is_working() || self.rotation.not_before.is_some_and(|at| Instant::now() < at) {
             return;
         }

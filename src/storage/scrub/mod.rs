@@ -9,13 +9,14 @@ pub mod compare;
 pub mod copied;
 pub mod findings;
 #[cfg(test)]
-pub(crate) mod fixture;
+pub(crate) mod fixture_tests;
 pub mod journal;
 #[cfg(test)]
 pub(crate) mod memory;
 pub mod meter;
 pub mod replica;
 pub mod rows;
+mod sources;
 pub mod verify;
 
 use std::io;

@@ -1,6 +1,7 @@
 //! The writer over a disk that breaks.
 
 mod backend;
+mod copies;
 mod failing;
 mod rotating;
 
@@ -17,6 +18,7 @@ use crate::domain::change::{Change, Setting};
 use crate::domain::event::{Event, Fact, Log};
 use crate::domain::name::PackageName;
 use crate::domain::time::Timestamp;
+use crate::storage::rows::HistoryRow;
 use crate::storage::tests::broken_fs::BrokenFs;
 
 /// A store on a disk of its own, whose ticks are set by hand.
@@ -77,6 +79,16 @@ impl Bench {
     fn restart(&mut self) {
         drop(self.store.take());
         self.open();
+    }
+
+    /// Which history it is, and what it left.
+    fn history(&self) -> HistoryRow {
+        let reading = self.store().index.begin_read().unwrap().unwrap();
+        look(reading, |view| {
+            let history = view.history()?;
+            Ok(history)
+        })
+        .unwrap()
     }
 
     /// Records a package, and panics instead if it is called so.
