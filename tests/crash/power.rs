@@ -2,14 +2,17 @@
 
 use crate::random::{Random, is_long, seed};
 use crate::registry::Checkpoints;
-use crate::registry::check::{Depth, Judge, Openings, live};
+use crate::registry::check::{Depth, Judge, Openings, live, open_and_check, use_it};
 use crate::registry::steps::LIFE;
 use crate::sim::Disk;
-use crate::sim::explore::{Effort, Outcome, Scratch, explore};
+use crate::sim::explore::{Effort, Outcome, Scratch, end, explore};
 use crate::sim::fault::Lie;
+use crate::sim::image::{Bytes, Look, Loss, Names};
 
 /// Images of a campaign, at the least.
 const CAMPAIGN_IMAGES: usize = 10_000;
+/// How much of the life a copy holds.
+const COPIED_STEPS: usize = 10;
 /// Images of the gate, at the least.
 const GATE_IMAGES: usize = 200;
 
@@ -72,4 +75,28 @@ fn a_missing_sync_anywhere_is_caught() {
         let (outcome, _) = run.explore(&mut Random::new(seed));
         assert!(!outcome.failures.is_empty(), "{lie:?} went unseen in {} images", outcome.images);
     }
+}
+
+#[test]
+fn a_copy_is_durable_once_it_acknowledges_whatever_made_it() {
+    let seed = seed("a copy without power");
+    let mut random = Random::new(seed);
+    let scratch = Scratch::new();
+    let dirs = (scratch.fresh(), scratch.fresh());
+    let disk = Disk::new(&dirs.0.path());
+    let life = live(&disk, &LIFE[..COPIED_STEPS], Checkpoints::Always);
+    let kept = Loss { bytes: Bytes::Kept, names: Names::Kept };
+    let copy = end(&life.trace).lose_power(kept, &mut random).place(&dirs.1.path(), Look::UnsyncedCopy);
+    let after = open_and_check(&copy).and_then(use_it).unwrap_or_else(|wrong| panic!("{wrong}"));
+    let effort = Effort { calls_percent: 100, fixed_percent: 100, random: 2 };
+    let outcome = explore(&copy.trace(), effort, &mut random, |moment| {
+        if moment.marks.is_empty() {
+            return Ok(0);
+        }
+        let dir = scratch.fresh();
+        let rows = open_and_check(&moment.image.place(&dir.path(), Look::Original))?.rows()?;
+        if rows == after { Ok(0) } else { Err("it is in a state that was not acknowledged".to_owned()) }
+    });
+    eprintln!("a copy: {} images", outcome.images);
+    outcome.expect_none();
 }

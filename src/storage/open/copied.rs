@@ -48,6 +48,9 @@ pub(super) fn follow(place: &Place<'_>, copied: &Copied, mut facts: JournalFacts
     let length = tip(&facts, at).map_or(at.end, |tip| tip.length);
     own(place, &at.generation, length)?;
     settle(&**place.fs, place.data, &files(&route))?;
+    // Nor does it make blobs durable, and from now on they are what acknowledged versions consist of.
+    let synced = place.fs.open_dir(place.data).and_then(|dir| place.fs.sync_device(&dir));
+    synced.map_err(OpenError::io("make it durable", place.data))?;
     for folder in EMPTIED {
         empty(place, &place.data.join(folder))?;
     }
