@@ -11,7 +11,7 @@ use crate::storage::keys;
 use crate::storage::progress::Unwatched;
 use crate::storage::rows::{BlobRow, Row as _, empty_row};
 use crate::storage::scrub::fixture_tests::Past;
-use crate::storage::scrub::memory::MemoryRows;
+use crate::storage::scrub::memory_tests::MemoryRows;
 use crate::storage::scrub::rows::check_rows;
 use crate::storage::scrub::{Finding, Findings};
 use crate::storage::tables::{Counter, Table};

@@ -12,7 +12,7 @@ pub mod findings;
 pub(crate) mod fixture_tests;
 pub mod journal;
 #[cfg(test)]
-pub(crate) mod memory;
+pub(crate) mod memory_tests;
 pub mod meter;
 pub mod replica;
 pub mod rows;
