@@ -18,10 +18,11 @@ use super::rows::{REBUILD, check_rows};
 use crate::domain::digest::Sha256;
 use crate::storage::StoreError;
 use crate::storage::journal::header::Position;
+use crate::storage::journal::name::Generation;
 use crate::storage::journal::plan::{Copied, Lineup, Original, Route};
 use crate::storage::progress::{Progress, Unit};
-use crate::storage::redb::METADATA_FILE;
 use crate::storage::redb::inspect::{Inspection, inspect, read_rows};
+use crate::storage::redb::{METADATA_FILE, RedbMetadata};
 use crate::storage::rows::{BlobRow, Row as _};
 use crate::storage::tables::{Counter, Table};
 use crate::storage::view::{Direction, KeyRange, Rows, View};
@@ -36,6 +37,16 @@ pub trait LiveIndex {
     /// # Errors
     /// When the index can't be read, and what `visit` answers with.
     fn read(&self, visit: &mut VisitIndex<'_>) -> Result<(), ScrubError>;
+}
+
+impl LiveIndex for RedbMetadata {
+    fn read(&self, visit: &mut VisitIndex<'_>) -> Result<(), ScrubError> {
+        self.read_standing(|rows, position| {
+            let what = "it does not say which change it holds last".to_owned();
+            let position = position.ok_or(StoreError::Corrupt { table: METADATA_FILE, what })?;
+            visit(rows, position)
+        })
+    }
 }
 
 /// Whose directory is verified.
@@ -71,6 +82,8 @@ pub struct VerifyReport {
     pub compared: u64,
     /// Files of blobs.
     pub blobs: BlobCounts,
+    /// Snapshots that are not what was written: a running server writes a new one in place of each.
+    pub rotten_snapshots: Vec<Generation>,
     /// The last frame of the state that was checked; none when there is no state.
     pub state: Option<Position>,
     /// What is wrong.
@@ -92,6 +105,7 @@ pub fn verify(work: &Verification<'_>, progress: &dyn Progress) -> Result<Verify
     };
     let check = check_journal(work.workshop, expects, progress, &mut verifier.report.findings)?;
     verifier.report.journal = check.counts;
+    verifier.report.rotten_snapshots = check.rotten_snapshots;
     let replica = match (check.lineup, live) {
         (Some(Lineup::Original(original)), Some(live)) => verifier.beside_server(&original, &live)?,
         (Some(Lineup::Original(original)), None) => verifier.original(&original)?,
