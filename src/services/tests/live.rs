@@ -106,7 +106,7 @@ async fn rot_under_a_running_server_is_found_and_named() {
         let report = verify_live(&bench);
         let files: Vec<&str> = report.findings.list().iter().map(|finding| finding.file.as_str()).collect();
         assert!(files.contains(&&*file), "{file}: {files:?}");
-        let is_snapshot = file.ends_with(".snap");
+        let is_snapshot = file.contains(".snap");
         assert_eq!(report.rotten_snapshots.len(), usize::from(is_snapshot), "{file}");
         let is_blob = report.findings.list().iter().any(|finding| finding.blob.is_some());
         assert_eq!(is_blob, file.starts_with("blobs/"), "{file}");
@@ -115,5 +115,5 @@ async fn rot_under_a_running_server_is_found_and_named() {
     }
     assert!(named > 40, "{named}");
     assert_eq!(verify_live(&bench).findings.list(), []);
-    assert!(directory.files().iter().any(|file| file.ends_with(".snap")));
+    assert!(directory.files().iter().any(|file| file.contains(".snap")));
 }
