@@ -41,6 +41,10 @@ pub enum Change {
     },
     /// A blob that a later change of the same decision refers to.
     PutBlob(BlobFacts),
+    /// A blob's bytes were found not to be what their name says, or gone; it is no longer served.
+    MarkBlobDamaged(Sha256),
+    /// A blob that nothing refers to is no more; its bytes go after this is durable.
+    RemoveBlob(Sha256),
     /// The namespace is now like this.
     PutNamespace(Namespace),
     /// A namespace that never held a package is no more; its members go with it.

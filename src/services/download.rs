@@ -139,14 +139,20 @@ impl DownloadService {
         which: VersionRef,
         filename: Option<&str>,
     ) -> Result<Download, ServiceError> {
-        let (version, public) = self.version(context, package, which).await?;
+        let look_up = || async {
+            let (version, public, is_damaged) = self.version(context, package, &which).await?;
+            let sha256 = version.artifact.sha256;
+            if is_damaged { Err(BlobError::Damaged { sha256 }.into()) } else { Ok((version, public)) }
+        };
+        let held = self.stores.held(look_up, |(version, _)| Some(version.artifact.sha256)).await?;
+        let ((version, public), Some(file)) = held else { return Err(BlobError::Missing.into()) };
         let artifact = version.artifact;
         if filename.is_some_and(|asked| asked != artifact.filename) {
             let message =
                 format!("`{package}` {} has another file: it is named `{}`.", version.number, artifact.filename);
             return Err(ServiceError::refused(Reason::VersionNotFound, message));
         }
-        let file = self.open(artifact.sha256, Some(artifact.size)).await?;
+        self.check_size(&file, artifact.size)?;
         Ok(Download {
             blobs: Arc::clone(&self.stores.blobs),
             sha256: artifact.sha256,
@@ -170,11 +176,14 @@ impl DownloadService {
         package: &PackageName,
         which: VersionRef,
     ) -> Result<(Vec<u8>, Sha256, VersionNumber), ServiceError> {
-        let (version, _) = self.version(context, package, which).await?;
-        let digest = version.readme.ok_or_else(|| {
-            Refusal::new(Reason::BlobNotFound, format!("`{package}` {} has no README.", version.number))
-        })?;
-        Ok((self.stores.read_small_blob(digest).await?, digest, version.number))
+        let look_up = || self.version(context, package, &which);
+        let ((version, ..), file) = self.stores.held(look_up, |(version, ..)| version.readme).await?;
+        let Some(file) = file else {
+            let message = format!("`{package}` {} has no README.", version.number);
+            return Err(ServiceError::refused(Reason::BlobNotFound, message));
+        };
+        let digest = file.sha256();
+        Ok((self.stores.read_small(file).await?, digest, version.number))
     }
 
     /// A blob by its digest, if a package that the caller may read refers to it.
@@ -184,10 +193,18 @@ impl DownloadService {
     pub async fn blob(&self, context: &Context, digest: Sha256) -> Result<Download, ServiceError> {
         let caller = context.caller.clone();
         let anonymous_read = self.stores.policy.anonymous_read;
-        let load = move |view: &View<'_>| super::load::readable_blob(view, &caller, &digest);
-        let found = self.stores.metadata.read(Cost::Scan, load).await?;
-        let (row, is_public) = found.ok_or_else(|| blob_not_found(&digest))?;
-        let file = self.open(digest, Some(row.size)).await?;
+        let look_up = || {
+            let caller = caller.clone();
+            let load = move |view: &View<'_>| super::load::readable_blob(view, &caller, &digest);
+            async move {
+                let found = self.stores.metadata.read(Cost::Scan, load).await?;
+                let (row, is_public) = found.ok_or_else(|| blob_not_found(&digest))?;
+                if row.damaged { Err(BlobError::Damaged { sha256: digest }.into()) } else { Ok((row, is_public)) }
+            }
+        };
+        let held = self.stores.held(look_up, move |_| Some(digest)).await?;
+        let ((row, is_public), Some(file)) = held else { return Err(BlobError::Missing.into()) };
+        self.check_size(&file, row.size)?;
         Ok(Download {
             blobs: Arc::clone(&self.stores.blobs),
             sha256: digest,
@@ -201,31 +218,34 @@ impl DownloadService {
         })
     }
 
+    /// A version, whether anonymous callers would now see it, and whether its artifact is marked as damaged.
     async fn version(
         &self,
         context: &Context,
         package: &PackageName,
-        which: VersionRef,
-    ) -> Result<(Version, bool), ServiceError> {
-        let (caller, name) = (context.caller.clone(), package.clone());
+        which: &VersionRef,
+    ) -> Result<(Version, bool, bool), ServiceError> {
+        let (caller, name, which) = (context.caller.clone(), package.clone(), which.clone());
         let anonymous_read = self.stores.policy.anonymous_read;
         let load = move |view: &View<'_>| {
             let found = live_package_for(view, &caller, Action::Read, &name).and_then(|(package, _)| {
                 let public = anonymous_read && package.visibility == Visibility::Public;
-                Ok((find_version(view, &package, &which)?, public))
+                let version = find_version(view, &package, &which)?;
+                let is_damaged = view.blob(&version.artifact.sha256)?.is_some_and(|blob| blob.damaged);
+                Ok((version, public, is_damaged))
             });
             settle(found)
         };
         Ok(self.stores.metadata.read(Cost::Point, load).await??)
     }
 
-    async fn open(&self, digest: Sha256, size: Option<u64>) -> Result<Arc<BlobFile>, ServiceError> {
-        let open = move |blobs: &Arc<BlobStore>| blobs.open_blob(&digest);
-        let file = self.stores.blobs.blocking(open).await?;
-        if size.is_some_and(|size| size != file.size()) {
-            return Err(BlobError::Damaged { sha256: digest }.into());
+    fn check_size(&self, file: &BlobFile, size: u64) -> Result<(), ServiceError> {
+        if file.size() == size {
+            return Ok(());
         }
-        Ok(Arc::new(file))
+        let sha256 = file.sha256();
+        self.stores.blobs.suspect(sha256);
+        Err(BlobError::Damaged { sha256 }.into())
     }
 
     /// Counts one download: an answer that holds the first byte.

@@ -2,6 +2,7 @@
 
 use crate::domain::refusal::{Detail, Reason, Refusal};
 use crate::storage::blobs::BlobError;
+use crate::storage::leases::LeaseTimeout;
 use crate::storage::{ChangeError, StoreError};
 
 /// The failure of an operation; nothing was changed.
@@ -71,6 +72,15 @@ impl From<StoreError> for ServiceError {
             | StoreError::Backend { .. }
             | StoreError::Panicked(_)) => Self::internal("using the store", error),
         }
+    }
+}
+
+impl From<LeaseTimeout> for ServiceError {
+    fn from(_: LeaseTimeout) -> Self {
+        Self::refused(
+            Reason::Overloaded,
+            "The same bytes are being removed, which takes unusually long; nothing was changed. Try again in a moment.",
+        )
     }
 }
 

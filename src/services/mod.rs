@@ -10,6 +10,7 @@ pub mod auth;
 pub mod changes;
 pub mod closure;
 pub mod context;
+pub mod damage;
 pub mod dependents;
 pub mod download;
 pub mod error;
@@ -76,6 +77,8 @@ pub struct Services {
     pub yanks: yank::YankService,
     /// Artifacts' bytes.
     pub downloads: download::DownloadService,
+    /// Which of them are damaged.
+    pub damage: damage::DamageService,
     /// Publishing.
     pub publish: publish::PublishService,
     /// Finding packages.
@@ -114,6 +117,7 @@ impl Services {
             members: members::MemberService::new(stores.clone()),
             yanks: yank::YankService::new(stores.clone()),
             downloads: download::DownloadService::new(stores.clone()),
+            damage: damage::DamageService::new(stores.clone()),
             publish: publish::PublishService::new(stores.clone()),
             search: search::SearchService::new(stores.clone()),
             dependents: dependents::DependentService::new(stores.clone()),

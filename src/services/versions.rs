@@ -97,21 +97,24 @@ impl VersionService {
         package: &PackageName,
         which: VersionRef,
     ) -> Result<VersionDetail, ServiceError> {
-        let (caller, name) = (context.caller.clone(), package.clone());
-        let policy = Arc::clone(&self.stores.policy);
-        let load = move |view: &View<'_>| {
-            let found = live_package_for(view, &caller, Action::Read, &name)
-                .and_then(|(package, _)| Ok((find_version(view, &package, &which)?, package)));
-            let (version, package) = match settle(found)? {
-                Ok(found) => found,
-                Err(refusal) => return Ok(Err(refusal)),
+        let look_up = || async {
+            let (caller, name, which) = (context.caller.clone(), package.clone(), which.clone());
+            let policy = Arc::clone(&self.stores.policy);
+            let load = move |view: &View<'_>| {
+                let found = live_package_for(view, &caller, Action::Read, &name)
+                    .and_then(|(package, _)| Ok((find_version(view, &package, &which)?, package)));
+                let (version, package) = match settle(found)? {
+                    Ok(found) => found,
+                    Err(refusal) => return Ok(Err(refusal)),
+                };
+                let public = policy.anonymous_read && package.visibility == Visibility::Public;
+                detail(view, &name, version, public).map(Ok)
             };
-            let public = policy.anonymous_read && package.visibility == Visibility::Public;
-            detail(view, &name, version, public).map(Ok)
+            Ok(self.stores.metadata.read(Cost::Point, load).await??)
         };
-        let mut detail = self.stores.metadata.read(Cost::Point, load).await??;
-        detail.manifest = match detail.version.manifest {
-            Some(digest) => Some(self.stores.read_small_blob(digest).await?),
+        let (mut detail, file) = self.stores.held(look_up, |detail: &VersionDetail| detail.version.manifest).await?;
+        detail.manifest = match file {
+            Some(file) => Some(self.stores.read_small(file).await?),
             None => None,
         };
         Ok(detail)

@@ -12,7 +12,7 @@ use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _};
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
-use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags};
+use rustix::fs::{Advice, AtFlags, CWD, FallocateFlags, Mode, OFlags};
 
 /// The unit in which `stat` counts blocks, whatever the file system's own is.
 const STAT_BLOCK_BYTES: u64 = 512;
@@ -71,6 +71,10 @@ pub trait Fs: fmt::Debug + Send + Sync + 'static {
     fn set_read_only(&self, file: &File) -> io::Result<()>;
     /// Makes content and length durable (fdatasync). After a failure the file must not be trusted, nor synced again.
     fn sync_data(&self, file: &File) -> io::Result<()>;
+    /// Forgets what memory holds of the file, so that the next read shows what the disk has (`POSIX_FADV_DONTNEED`; only
+    /// what was written to the disk, or failed to be, is forgotten). Where a sync failed, memory shows bytes that are on
+    /// no disk.
+    fn drop_cached(&self, file: &File) -> io::Result<()>;
     /// Makes content and all metadata durable (fsync). After a failure as with [`Fs::sync_data`].
     fn sync_all(&self, file: &File) -> io::Result<()>;
     /// Opens a directory for [`Fs::sync_dir`].
@@ -144,6 +148,10 @@ impl Fs for RealFs {
 
     fn sync_data(&self, file: &File) -> io::Result<()> {
         file.sync_data()
+    }
+
+    fn drop_cached(&self, file: &File) -> io::Result<()> {
+        Ok(rustix::fs::fadvise(file, 0, None, Advice::DontNeed)?)
     }
 
     fn sync_all(&self, file: &File) -> io::Result<()> {

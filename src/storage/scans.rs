@@ -4,10 +4,11 @@
 
 use std::ops::ControlFlow;
 
-use super::rows::corrupt;
+use super::rows::{BlobRow, corrupt};
 use super::tables::Table;
 use super::view::{Direction, KeyRange};
 use super::{StoreError, View, keys};
+use crate::domain::digest::Sha256;
 use crate::domain::name::{NamespaceName, PackageName};
 use crate::domain::package::Package;
 use crate::domain::upload::Upload;
@@ -71,6 +72,17 @@ impl View<'_> {
         let beyond = beyond.map(|name| keys::pair(&prefix, name.to_string().as_bytes()));
         let range = go_on(KeyRange::prefix(&prefix, Direction::Up), beyond);
         self.scan_keys(Table::Dependents, range, |key| visit(name_at(Table::Dependents, key.get(prefix.len()..))?))
+    }
+
+    /// Shows `visit` the row of each blob whose digest begins with this byte, in order, from behind `beyond` on.
+    pub fn scan_blobs(
+        &self,
+        first_byte: u8,
+        beyond: Option<&Sha256>,
+        mut visit: impl FnMut(BlobRow) -> Result<ControlFlow<()>, StoreError>,
+    ) -> Result<(), StoreError> {
+        let range = go_on(KeyRange::prefix(&[first_byte], Direction::Up), beyond.map(|digest| digest.0.to_vec()));
+        self.scan_rows(Table::Blobs, range, |_, row| visit(row))
     }
 
     /// Shows `visit` each upload, oldest first.

@@ -69,7 +69,7 @@ tables! {
     Leaves = 21, "leaves-v1";
     /// Audit id → audit row.
     Audit = 22, "audit-v1";
-    /// Counter's number → how many (packages, versions, users, tokens, blobs, blob bytes).
+    /// Counter's number → how many (packages, versions, users, tokens, blobs, blob bytes, damaged blobs).
     Counters = 23, "counters-v1";
     /// Generation number, history → the tick at which that snapshot was durable.
     Snapshots = 24, "snapshots-v1";
@@ -113,6 +113,8 @@ pub enum Counter {
     BlobBytes,
     /// Seconds in which a server ran on this directory, as of before the journal, whose frames tell them now.
     Ticks,
+    /// Blobs that something refers to and that are marked as damaged.
+    BlobsDamaged,
 }
 
 #[cfg(test)]

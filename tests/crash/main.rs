@@ -6,7 +6,13 @@
 #![expect(clippy::print_stderr, reason = "seeds and measurements are told")]
 
 mod blobs;
+mod faults;
 mod index;
+mod journal;
+mod mates;
+mod power;
 mod random;
+mod registry;
 mod rules;
 mod sim;
+mod told;

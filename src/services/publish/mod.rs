@@ -17,6 +17,7 @@ use self::contents::{Contents, keep_all, release_of};
 use self::record::{Plan, admit_in, decide_in};
 use super::archive::Warning;
 use super::context::Deed;
+use super::download::blob_not_found;
 use super::load::{name_state, recheck};
 use super::versions::{VersionDetail, detail, settle};
 use super::{Context, ServiceError, Stores};
@@ -29,7 +30,7 @@ use crate::domain::package::{Dependency, Description, Visibility};
 use crate::domain::publish::{Bytes as PublishBytes, decide_admission, differing_field, version_exists};
 use crate::domain::refusal::{Reason, Refusal};
 use crate::domain::version::VersionNumber;
-use crate::storage::blobs::{BlobStore, IngestHandle, Soundness, Staged};
+use crate::storage::blobs::{BlobError, BlobStore, IngestHandle, Soundness, Staged};
 use crate::storage::{ChangeError, Cost, Decided, Metadata as _, StoreError, View};
 
 /// How many archives are looked into at once.
@@ -120,12 +121,19 @@ impl PublishService {
             settle(admit_in(view, &caller, &asked, creation.as_ref()).and_then(|existing| {
                 let Some((package, version)) = existing else { return Ok(None) };
                 let public = policy.anonymous_read && package.visibility == Visibility::Public;
-                Ok(Some(detail(view, &asked.package, version, public)?))
+                let mut blobs = version.blobs();
+                // The bytes are needed: they may heal what is marked, and end the mark.
+                let is_whole = blobs.try_fold(true, |whole, blob| {
+                    Ok::<_, StoreError>(whole && view.blob(&blob)?.is_some_and(|row| !row.damaged))
+                })?;
+                drop(blobs);
+                Ok(Some((detail(view, &asked.package, version, public)?, is_whole)))
             }))
         };
         let existing = self.stores.metadata.read(Cost::Point, load).await??;
-        if let (Some(existing), Some(announced)) = (existing, request.sha256)
+        if let (Some((existing, is_whole)), Some(announced)) = (existing, request.sha256)
             && self.answers_without_body(&existing, announced, request).await?
+            && is_whole
         {
             let published =
                 Published { detail: existing, created: false, dry_run: request.dry_run, warnings: Vec::new() };
@@ -286,8 +294,9 @@ impl PublishService {
         }
         let digests: Vec<Sha256> =
             std::iter::once(facts.sha256).chain(plan.blobs.iter().map(|blob| blob.sha256)).collect();
-        let lease = self.stores.leases.take(digests);
-        self.stores.blobs.blocking(move |blobs| keep_all(blobs, staged, &texts)).await?;
+        let lease = self.stores.leases.take(digests).await?;
+        let kept = self.stores.blobs.blocking(move |blobs| keep_all(blobs, staged, &texts)).await;
+        kept.map_err(|error| swept_meanwhile(error, &facts.sha256))?;
         let recorded = self.record(context, Arc::clone(&plan)).await;
         match &recorded {
             // A repetition may bring texts of the archive that the stored version does not have.
@@ -341,6 +350,11 @@ impl PublishService {
         };
         self.stores.metadata.change(decide).await
     }
+}
+
+/// Bytes that were found by their digest and are there no more: what referred to them went meanwhile.
+fn swept_meanwhile(error: BlobError, digest: &Sha256) -> ServiceError {
+    if matches!(error, BlobError::Missing) { blob_not_found(digest).into() } else { error.into() }
 }
 
 fn artifact_too_large(limit: u64) -> Refusal {

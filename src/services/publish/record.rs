@@ -103,8 +103,12 @@ pub(super) fn decide_in(
             Ok((all, (detail, true)))
         }
         (Publication::Unchanged, Some(version), Some(package)) => {
-            let heal = view.blob(&version.artifact.sha256)?.filter(|blob| blob.damaged);
-            let changes = heal.map(|_| Change::PutBlob(plan.bytes.facts)).into_iter().collect();
+            let mut changes = Vec::new();
+            for facts in std::iter::once(&plan.bytes.facts).chain(&plan.blobs) {
+                if view.blob(&facts.sha256)?.is_some_and(|blob| blob.damaged) {
+                    changes.push(Change::PutBlob(*facts));
+                }
+            }
             Ok((changes, (detail(view, name, version, is_public(package))?, false)))
         }
         (Publication::Unchanged, _, _) => Err(StoreError::Closed.into()),

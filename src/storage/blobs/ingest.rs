@@ -11,7 +11,7 @@ use super::open::hash_chunks;
 use super::uploads::Lease;
 use super::{BlobError, BlobStore, HEAD_BYTES_MAX};
 use crate::domain::digest::{Blake3, Sha256};
-use crate::storage::fs::{Access, Fs, Stat, read_full};
+use crate::storage::fs::{Fs, Stat, read_full};
 
 /// A file that is not a blob yet.
 #[derive(Debug)]
@@ -121,17 +121,17 @@ impl BlobStore {
     /// # Errors
     /// `Missing`, `Damaged`, or `Io` when it can't be read.
     pub fn stage_stored(self: &Arc<Self>, sha256: &Sha256) -> Result<Staged, BlobError> {
-        let file = match self.fs.open(&self.blob_path(sha256), Access::Read) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(BlobError::Missing),
-            Err(error) => return Err(self.failed("open a blob")(error)),
-        };
+        let file = self.open_blob(sha256)?.into_file();
         let temp = Temp { store: Arc::clone(self), file: Arc::new(file), owned: None, upload: None, stored: true };
         let (size, mut measure) = (temp.stat()?.size, Measure::default());
         let hashed = hash_chunks(&*self.fs, &temp.file, 0..size, |bytes| measure.add(bytes));
         hashed.map_err(self.failed("read a blob"))?;
         let staged = measure.stage(temp)?;
-        if staged.sha256 == *sha256 { Ok(staged) } else { Err(BlobError::Damaged { sha256: *sha256 }) }
+        if staged.sha256 == *sha256 {
+            return Ok(staged);
+        }
+        self.found_damaged(sha256);
+        Err(BlobError::Damaged { sha256: *sha256 })
     }
 }
 

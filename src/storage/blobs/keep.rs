@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::ingest::{Staged, Temp};
-use super::open::hash_blake3;
+use super::open::{hash_blake3, read_note};
 use super::{BlobError, BlobStore};
 use crate::domain::digest::{Blake3, Sha256};
 use crate::storage::fs::{Access, Stat};
@@ -25,6 +25,8 @@ pub enum Stored {
     Present,
     /// It was there, damaged, and was replaced.
     Healed,
+    /// It was there once, and the note of its end was replaced.
+    Returned,
 }
 
 /// Bytes that are durable under their name.
@@ -44,6 +46,7 @@ pub struct Kept {
 enum Found {
     Sound(Stat),
     Damaged,
+    Note,
     Nothing,
 }
 
@@ -98,11 +101,11 @@ impl Staged {
                     store.verified.mark(self.sha256, stat.into());
                     return Ok(Stored::Present);
                 }
-                Found::Damaged => {
+                found @ (Found::Damaged | Found::Note) => {
                     store.verified.forget(&self.sha256);
                     self.replace(name)?;
                     store.verified.mark(self.sha256, self.temp.stat()?.into());
-                    return Ok(Stored::Healed);
+                    return Ok(if matches!(found, Found::Note) { Stored::Returned } else { Stored::Healed });
                 }
                 Found::Nothing => {}
             }
@@ -117,8 +120,11 @@ impl Staged {
                 self.temp.store.verified.mark(self.sha256, stat.into());
                 Ok(Stored::Present)
             }
-            Found::Damaged => Err(BlobError::Damaged { sha256: self.sha256 }),
-            Found::Nothing => Err(BlobError::Missing),
+            Found::Damaged => {
+                self.temp.store.found_damaged(&self.sha256);
+                Err(BlobError::Damaged { sha256: self.sha256 })
+            }
+            Found::Note | Found::Nothing => Err(BlobError::Missing),
         }
     }
 
@@ -135,6 +141,9 @@ impl Staged {
             stat.size == self.size && hash_blake3(&**fs, &file, self.size).is_ok_and(|blake3| blake3 == self.blake3);
         if sound {
             return Ok(Found::Sound(stat));
+        }
+        if read_note(&**fs, &file, stat.size, &self.sha256).is_ok_and(|note| note.is_some()) {
+            return Ok(Found::Note);
         }
         let own = self.temp.stat()?;
         if (own.device, own.inode) == (stat.device, stat.inode) {

@@ -12,6 +12,8 @@ mod feed;
 mod ingest;
 mod keep;
 mod open;
+mod retire;
+mod suspects;
 mod uploads;
 mod verified;
 
@@ -32,7 +34,10 @@ pub use feed::{IngestHandle, UploadHandle};
 pub use ingest::{Staged, StagedReader, Staging};
 pub use keep::{Kept, Stored};
 pub use open::{BlobFile, Soundness, VerifyingReader};
+pub use retire::{Litter, Retired, Standing};
+use suspects::Suspects;
 pub use uploads::Upload;
+pub use verified::Stamp;
 use verified::Verified;
 
 /// Bytes of one read from disk, and the most that [`BlobFile::read_chunk`] returns.
@@ -89,6 +94,7 @@ pub struct BlobStore {
     shards_durable: [AtomicBool; 256],
     directory_failed: AtomicBool,
     verified: Verified,
+    suspects: Arc<Suspects>,
     leased: Mutex<HashSet<Id>>,
 }
 
@@ -111,6 +117,7 @@ impl BlobStore {
             shards_durable: [const { AtomicBool::new(false) }; 256],
             directory_failed: AtomicBool::new(false),
             verified: Verified::default(),
+            suspects: Arc::default(),
             leased: Mutex::default(),
         };
         for dir in [&blobs, &store.shards, &store.uploads] {
@@ -155,25 +162,60 @@ impl BlobStore {
         self.directory_failed.load(Ordering::Acquire)
     }
 
-    /// Removes a blob for good; `false` when there was none. Whether it may go is the caller's to know.
+    /// Removes a blob that no frame ever referred to, without a note; `false` when there was none. Whether it may go is
+    /// the caller's to know.
     ///
     /// # Errors
     /// `Io` when the name can't be removed, or its removal not made durable.
     pub fn remove(&self, sha256: &Sha256) -> Result<bool, BlobError> {
         self.check_directories()?;
         self.verified.forget(sha256);
-        match self.fs.unlink(&self.blob_path(sha256)) {
-            Ok(()) => self.sync_dir(&self.shard_path(sha256)).map(|()| true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(self.failed("remove a blob")(error)),
+        let removed = self.unlink_blob(sha256)?;
+        if removed {
+            self.sync_dir(&self.shard_path(sha256))?;
         }
+        Ok(removed)
     }
 
-    /// The digests that have a file in one of the 256 directories, in order; other names there are passed over.
+    /// Notes that a blob seems to be damaged or missing, for whoever waits at [`BlobStore::suspected`].
+    pub fn suspect(&self, sha256: Sha256) {
+        self.suspects.add(sha256);
+    }
+
+    /// Waits until a blob was found damaged or missing, and hands over those that were; possibly none.
+    pub async fn suspected(&self) -> Vec<Sha256> {
+        self.suspects.added().await;
+        self.suspects.take()
+    }
+
+    /// The blobs that were found damaged or missing since the last time.
+    pub fn take_suspects(&self) -> Vec<Sha256> {
+        self.suspects.take()
+    }
+
+    /// The digests that have a blob in one of the 256 directories, in order; notes and other names are passed over. Each
+    /// file is opened, so that [`BlobStore::names`] is the cheaper question.
+    ///
+    /// # Errors
+    /// `Io` when the directory can't be read or a file not be looked at.
+    pub fn list(&self, first_byte: u8) -> Result<Vec<Sha256>, BlobError> {
+        let mut digests = self.names(first_byte)?;
+        let mut failed = None;
+        digests.retain(|digest| match self.standing(digest) {
+            Ok(standing) => matches!(standing, Standing::Bytes(_)),
+            Err(error) => {
+                failed = Some(error);
+                false
+            }
+        });
+        failed.map_or(Ok(digests), Err)
+    }
+
+    /// The digests that are names in one of the 256 directories, of blobs and of notes, in order.
     ///
     /// # Errors
     /// `Io` when the directory can't be read.
-    pub fn list(&self, first_byte: u8) -> Result<Vec<Sha256>, BlobError> {
+    pub fn names(&self, first_byte: u8) -> Result<Vec<Sha256>, BlobError> {
         let mut first = [0; 32];
         first[0] = first_byte;
         let names = match self.fs.list(&self.shard_path(&Sha256(first))) {

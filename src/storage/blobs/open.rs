@@ -10,10 +10,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::suspects::Suspects;
 use super::verified::Stamp;
 use super::{BlobError, BlobStore, CHUNK_BYTES_MAX, run_blocking};
 use crate::domain::digest::{Blake3, Sha256};
 use crate::storage::fs::{Access, Fs, read_full};
+use crate::storage::journal::retired::{NOTE_BYTES_MAX, Note};
 
 /// What reading all bytes of a blob showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +32,7 @@ pub enum Soundness {
 #[derive(Debug)]
 pub struct BlobFile {
     fs: Arc<dyn Fs>,
+    suspects: Arc<Suspects>,
     file: File,
     sha256: Sha256,
     size: u64,
@@ -40,7 +43,7 @@ impl BlobStore {
     /// Opens a blob. That its size and bytes are right is not known yet.
     ///
     /// # Errors
-    /// `Missing` when there is no file, `Io` when it can't be opened.
+    /// `Missing` when there is no file or only the note of one, `Io` when it can't be opened.
     pub fn open_blob(&self, sha256: &Sha256) -> Result<BlobFile, BlobError> {
         let file = match self.fs.open(&self.blob_path(sha256), Access::Read) {
             Ok(file) => file,
@@ -48,7 +51,12 @@ impl BlobStore {
             Err(error) => return Err(self.failed("open a blob")(error)),
         };
         let stat = self.fs.stat(&file).map_err(self.failed("look at a blob"))?;
-        Ok(BlobFile { fs: Arc::clone(&self.fs), file, sha256: *sha256, size: stat.size, stamp: stat.into() })
+        let note = read_note(&*self.fs, &file, stat.size, sha256).map_err(self.failed("read a blob"))?;
+        if note.is_some() {
+            return Err(BlobError::Missing);
+        }
+        let (fs, suspects) = (Arc::clone(&self.fs), Arc::clone(&self.suspects));
+        Ok(BlobFile { fs, suspects, file, sha256: *sha256, size: stat.size, stamp: stat.into() })
     }
 
     /// Whether all bytes of this file were seen right since the start, and the file did not change since.
@@ -95,7 +103,7 @@ impl BlobStore {
             self.verified.mark(blob.sha256, blob.stamp);
             return Ok(Soundness::Sound);
         }
-        self.verified.forget(&blob.sha256);
+        self.found_damaged(&blob.sha256);
         Ok(Soundness::Damaged)
     }
 }
@@ -116,6 +124,10 @@ impl BlobFile {
         &self.file
     }
 
+    pub(super) fn into_file(self) -> File {
+        self.file
+    }
+
     /// Fills `buf` with the bytes at `offset`.
     ///
     /// # Errors
@@ -123,8 +135,14 @@ impl BlobFile {
     pub fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> Result<(), BlobError> {
         match read_full(&*self.fs, &self.file, buf, offset) {
             Ok(count) if count == buf.len() => Ok(()),
-            Ok(_) => Err(BlobError::Damaged { sha256: self.sha256 }),
-            Err(source) => Err(BlobError::Io { op: "read a blob", source }),
+            Ok(_) => {
+                self.suspects.add(self.sha256);
+                Err(BlobError::Damaged { sha256: self.sha256 })
+            }
+            Err(source) => {
+                self.suspects.add(self.sha256);
+                Err(BlobError::Io { op: "read a blob", source })
+            }
         }
     }
 
@@ -196,8 +214,13 @@ impl BlobStore {
             self.verified.mark(blob.sha256, blob.stamp);
             return Ok(());
         }
-        self.verified.forget(&blob.sha256);
+        self.found_damaged(&blob.sha256);
         Err(BlobError::Damaged { sha256: blob.sha256 })
+    }
+
+    pub(super) fn found_damaged(&self, sha256: &Sha256) {
+        self.verified.forget(sha256);
+        self.suspects.add(*sha256);
     }
 }
 
@@ -252,6 +275,28 @@ pub(super) fn hash_chunks(
         offset += count as u64;
     }
     Ok(true)
+}
+
+/// The note that stands under the name of `sha256`, if it is one: somebody may publish a note's text, and then the file is
+/// the blob that its name says.
+pub(super) fn read_note(fs: &dyn Fs, file: &File, size: u64, sha256: &Sha256) -> io::Result<Option<Note>> {
+    if size > NOTE_BYTES_MAX as u64 {
+        return Ok(None);
+    }
+    let mut text = [0; NOTE_BYTES_MAX];
+    let length = read_full(fs, file, &mut text, 0)?;
+    let text = text.get(..length).unwrap_or_default();
+    Ok(Note::parse(text).filter(|_| Sha256::of(text) != *sha256))
+}
+
+/// Both digests of the first `size` bytes of a file.
+pub(super) fn hash_both(fs: &dyn Fs, file: &File, size: u64) -> io::Result<(Sha256, Blake3)> {
+    let (mut sha256, mut blake3) = (sha2::Sha256::default(), blake3::Hasher::new());
+    hash_chunks(fs, file, 0..size, |bytes| {
+        sha2::Digest::update(&mut sha256, bytes);
+        blake3.update(bytes);
+    })?;
+    Ok((Sha256(sha2::Digest::finalize(sha256).into()), Blake3(*blake3.finalize().as_bytes())))
 }
 
 /// BLAKE3 of the first `size` bytes of a file.

@@ -14,7 +14,7 @@ const PROOFS_MAX: usize = 65_536;
 
 /// Identity of a file's content: any write, truncation, replacement or `touch` makes another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub struct Stamp {
     inode: u64,
     size: u64,
     changed_ns: i64,

@@ -72,7 +72,8 @@ enum Tip {
 }
 
 /// Makes what an earlier process, or a copying tool, left in these files durable. Whoever was killed between a write and
-/// its fsync leaves a frame that reads well and that a power loss takes away: nothing may rest on it before this.
+/// its fsync leaves a frame that reads well and that a power loss takes away: nothing may rest on it before this. What
+/// can't be made durable any more, since that was tried and failed, is not read from memory afterwards.
 ///
 /// # Errors
 /// `Io` when a file can't be opened, `Unsynced` when it can't be synced: then nothing may be written.
@@ -82,9 +83,29 @@ pub fn settle(fs: &dyn Fs, data: &Path, files: &[(Generation, FileKind)]) -> Res
         let file = fs.open(&generation.path(data, *kind), Access::Read);
         let file = file.map_err(JournalError::io("open a file of the journal", &shown))?;
         fs.sync_data(&file).map_err(|error| unsynced(&shown, Some(error)))?;
+        if let Err(error) = fs.drop_cached(&file) {
+            tracing::debug!(%error, file = shown, "memory keeps what it holds of a file");
+        }
     }
     let dir = fs.open_dir(&data.join(JOURNAL_FOLDER)).map_err(JournalError::io("open the journal", JOURNAL_FOLDER))?;
     fs.sync_dir(&dir).map_err(|error| unsynced(JOURNAL_FOLDER, Some(error)))
+}
+
+/// Settles the newest logs of the directory, before anything is read from them. Those before were: each next log was
+/// begun after that, or says which of their bytes are void.
+///
+/// # Errors
+/// As [`settle`].
+pub fn settle_newest(fs: &dyn Fs, data: &Path) -> Result<(), JournalError> {
+    let names = match fs.list(&data.join(JOURNAL_FOLDER)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        names => names.map_err(JournalError::io("list the journal", JOURNAL_FOLDER))?,
+    };
+    let logs = names.iter().filter_map(|name| Generation::parse(name.to_str()?));
+    let logs: Vec<_> = logs.filter(|(_, kind)| *kind == FileKind::Log).collect();
+    let newest = logs.iter().map(|(generation, _)| generation.number).max();
+    let newest: Vec<_> = logs.into_iter().filter(|(generation, _)| Some(generation.number) == newest).collect();
+    settle(fs, data, &newest)
 }
 
 /// Makes a log of a header alone, durable under its name: what a snapshot needs beside it in a directory that nobody

@@ -76,6 +76,16 @@ pub struct Unreadable {
     pub what: String,
 }
 
+impl JournalFacts {
+    /// Leaves out what is newer than this generation's number, as if its files were not there.
+    pub fn keep_until(&mut self, number: u64) {
+        self.logs.retain(|one| one.header.generation.number <= number);
+        self.snapshots.retain(|one| one.generation.number <= number);
+        self.unreadable.retain(|one| one.generation.number <= number);
+        self.retired.retain(|(generation, _)| generation.number <= number);
+    }
+}
+
 impl LogFacts {
     /// The end of the last good frame, or of the header.
     pub fn last(&self) -> Position {

@@ -31,7 +31,7 @@ pub mod survey;
 #[cfg(test)]
 mod tests;
 
-pub use append::{Journal, JournalSizes, JournalStart, begin_log, settle};
+pub use append::{Journal, JournalSizes, JournalStart, begin_log, settle, settle_newest};
 pub use error::JournalError;
 pub use log::RESERVE_BYTES;
 

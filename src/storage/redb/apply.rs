@@ -27,6 +27,8 @@ pub(super) fn apply(change: &Change, staging: &Staging<'_>, moment: Moment) -> R
             put_version(package, version, dependencies.as_ref(), &At { staging, moment })
         }
         Change::PutBlob(facts) => put_blob(facts, staging, moment),
+        Change::MarkBlobDamaged(sha256) => mark_blob_damaged(sha256, staging),
+        Change::RemoveBlob(sha256) => remove_blob(sha256, staging),
         Change::PutNamespace(namespace) => put_namespace(namespace, staging),
         Change::RemoveNamespace(name) => remove_namespace(name, staging),
         Change::PutMember { of, member } => put_member(of, *member, staging),
@@ -144,21 +146,16 @@ fn refer(digest: &Sha256, version_key: &[u8], by: i64, at: &At<'_, '_>) -> Resul
     let mut row = view
         .blob(digest)?
         .ok_or_else(|| corrupt(Table::Blobs, format!("a version refers to the blob {digest}, which has no row")))?;
-    let was_referred = row.count > 0;
+    let former = row;
     row.count = row.count.saturating_add_signed(by);
-    let is_referred = row.count > 0;
-    if !was_referred && is_referred {
+    if former.count == 0 && row.count > 0 {
         row.referred_since = at.moment.tick;
         row.dropped_since = None;
     }
-    if was_referred && !is_referred {
+    if former.count > 0 && row.count == 0 {
         row.dropped_since = Some(at.moment.tick);
     }
-    let size = i64::try_from(row.size).unwrap_or(i64::MAX);
-    let turn = i64::from(is_referred) - i64::from(was_referred);
-    count(at.staging, Counter::Blobs, turn)?;
-    count(at.staging, Counter::BlobBytes, turn.saturating_mul(size))?;
-    at.staging.put(Table::Blobs, digest.0.to_vec(), row.to_row())?;
+    set_blob(digest, Some(&former), Some(&row), at.staging)?;
     if by > 0 {
         at.staging.put(Table::BlobRefs, ref_key, empty_row())
     } else {
@@ -166,21 +163,64 @@ fn refer(digest: &Sha256, version_key: &[u8], by: i64, at: &At<'_, '_>) -> Resul
     }
 }
 
+/// Puts a blob's row in place of what it was, or removes it, and counts what that changes.
+fn set_blob(
+    digest: &Sha256,
+    former: Option<&BlobRow>,
+    row: Option<&BlobRow>,
+    staging: &Staging<'_>,
+) -> Result<(), StoreError> {
+    let counted = |row: Option<&BlobRow>| match row {
+        Some(row) if row.count > 0 => [1, i64::try_from(row.size).unwrap_or(i64::MAX), i64::from(row.damaged)],
+        Some(_) | None => [0; 3],
+    };
+    let turns = counted(row).into_iter().zip(counted(former)).map(|(after, before)| after - before);
+    for (counter, by) in [Counter::Blobs, Counter::BlobBytes, Counter::BlobsDamaged].into_iter().zip(turns) {
+        if by != 0 {
+            count(staging, counter, by)?;
+        }
+    }
+    match row {
+        Some(row) => staging.put(Table::Blobs, digest.0.to_vec(), row.to_row()),
+        None => staging.delete(Table::Blobs, digest.0.to_vec()),
+    }
+}
+
 fn put_blob(facts: &BlobFacts, staging: &Staging<'_>, moment: Moment) -> Result<(), StoreError> {
-    let row = match View::new(staging).blob(&facts.sha256)? {
+    let former = View::new(staging).blob(&facts.sha256)?;
+    let BlobFacts { sha256, blake3, size } = *facts;
+    let row = match former {
         Some(row) if !row.damaged => return Ok(()),
-        Some(row) => BlobRow { damaged: false, ..row },
+        // The row of damaged litter holds what its bytes were, not what they should have been.
+        Some(row) => BlobRow { damaged: false, blake3, size, ..row },
         None => BlobRow {
             count: 0,
-            size: facts.size,
-            sha256: facts.sha256,
-            blake3: facts.blake3,
+            size,
+            sha256,
+            blake3,
             referred_since: moment.tick,
             dropped_since: Some(moment.tick),
             damaged: false,
         },
     };
-    staging.put(Table::Blobs, facts.sha256.0.to_vec(), row.to_row())
+    set_blob(&sha256, former.as_ref(), Some(&row), staging)
+}
+
+fn mark_blob_damaged(sha256: &Sha256, staging: &Staging<'_>) -> Result<(), StoreError> {
+    match View::new(staging).blob(sha256)? {
+        Some(row) if !row.damaged => set_blob(sha256, Some(&row), Some(&BlobRow { damaged: true, ..row }), staging),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn remove_blob(sha256: &Sha256, staging: &Staging<'_>) -> Result<(), StoreError> {
+    match View::new(staging).blob(sha256)? {
+        Some(row) if row.count > 0 => {
+            Err(corrupt(Table::Blobs, format!("{} versions refer to the blob {sha256}: its row stays", row.count)))
+        }
+        Some(row) => set_blob(sha256, Some(&row), None, staging),
+        None => Ok(()),
+    }
 }
 
 fn put_namespace(namespace: &Namespace, staging: &Staging<'_>) -> Result<(), StoreError> {

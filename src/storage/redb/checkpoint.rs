@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 /// When a checkpoint is due.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct CheckpointRule {
+pub struct CheckpointRule {
     /// So long after the last frame.
-    pub(super) quiet: Duration,
+    pub quiet: Duration,
     /// So long after the first frame since the last one, at the latest.
-    pub(super) every: Duration,
+    pub every: Duration,
     /// Or as soon as so many bytes of frames came.
-    pub(super) bytes: u64,
+    pub bytes: u64,
 }
 
 impl Default for CheckpointRule {

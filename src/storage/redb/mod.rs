@@ -19,6 +19,7 @@ mod recover;
 pub mod replay;
 mod retire;
 mod rotation;
+pub mod rows;
 pub mod seq;
 mod staging;
 mod start;
@@ -28,9 +29,10 @@ mod writer;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 
-use redb::TableDefinition;
+use redb::{Database, ReadableDatabase as _, TableDefinition};
 use tokio::sync::{oneshot, watch};
 
+pub use self::checkpoint::CheckpointRule;
 use self::health::Health;
 pub use self::health::JournalStatus;
 use self::index::{Index, Reading};
@@ -47,7 +49,9 @@ use super::view::View;
 use super::{ChangeError, Cost, Decided, Metadata, Moment, StoreError};
 
 /// The newest format of the data directory that this program reads and the one that it writes.
-pub const DATA_FORMAT: u32 = 1;
+///
+/// 2 is an index with a journal beside it; a program that knows 1 alone would write to it and leave the journal behind.
+pub const DATA_FORMAT: u32 = 2;
 /// The file of all rows, within the data directory.
 pub const METADATA_FILE: &str = "meta.redb";
 const NEW_FILE: &str = "meta.redb.new";
@@ -205,6 +209,15 @@ impl Metadata for RedbMetadata {
     }
 }
 
+/// Runs `query` in one read transaction.
+pub(super) fn read_view<R>(
+    database: &Database,
+    query: impl FnOnce(&View<'_>) -> Result<R, StoreError>,
+) -> Result<R, StoreError> {
+    let transaction = database.begin_read().map_err(|error| backend("beginning to read", error.into()))?;
+    query(&View::new(&Snapshot::new(transaction)))
+}
+
 fn look<R>(reading: Reading, query: impl FnOnce(&View<'_>) -> Result<R, StoreError>) -> Result<R, StoreError> {
     let Reading { transaction, handle } = reading;
     let read = query(&View::new(&Snapshot::new(transaction)));
@@ -213,17 +226,28 @@ fn look<R>(reading: Reading, query: impl FnOnce(&View<'_>) -> Result<R, StoreErr
     read
 }
 
-#[cfg(test)]
-fn check_format(database: &redb::Database) -> Result<(), StoreError> {
-    use redb::ReadableDatabase as _;
-    let read = database.begin_read().map_err(|error| backend("beginning to read", error.into()))?;
-    drop(read.open_table(FORMAT).map_err(|error| backend("reading the format", error.into()))?);
-    Ok(())
-}
-
 /// Whether an error of the file system says something about the disk rather than about the file's content.
 fn is_disk_fault(error: &std::io::Error) -> bool {
     !matches!(error.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof)
+}
+
+fn damaged_file(what: &str) -> StoreError {
+    StoreError::Corrupt { table: METADATA_FILE, what: what.to_owned() }
+}
+
+/// Refuses data of a newer program.
+pub(super) fn check_format(database: &Database) -> Result<(), StoreError> {
+    let transaction = database.begin_read().map_err(|error| backend("beginning to read", error.into()))?;
+    let format = match transaction.open_table(FORMAT) {
+        Ok(table) => table.get("data").map_err(|error| backend("reading the format", error.into()))?,
+        Err(redb::TableError::TableDoesNotExist(_)) => None,
+        Err(error) => return Err(backend("reading the format", error.into())),
+    };
+    match format.map(|found| found.value()) {
+        Some(found) if found > DATA_FORMAT => Err(StoreError::Newer { found, known: DATA_FORMAT }),
+        Some(_) => Ok(()),
+        None => Err(damaged_file("it names no format, so this is not a registry's database")),
+    }
 }
 
 /// Tells a full disk from everything else that redb can fail with.

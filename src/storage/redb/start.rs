@@ -43,6 +43,8 @@ pub struct Options {
     pub queue_length: usize,
     /// When the journal begins a new log, and how long the old ones stay.
     pub rotation: RotationRule,
+    /// When the index is made durable.
+    pub checkpoints: CheckpointRule,
     /// The disk.
     pub fs: Arc<dyn Fs>,
     /// What is known about it.
@@ -58,6 +60,7 @@ impl Default for Options {
             cache_bytes: 32 << 20,
             queue_length: 1024,
             rotation: RotationRule::default(),
+            checkpoints: CheckpointRule::default(),
             fs: Arc::new(RealFs),
             disk: Arc::default(),
             clock: Box::new(|| Moment { now: wall_clock(), tick: RealFs.ticks() }),
@@ -93,7 +96,7 @@ impl RedbMetadata {
     /// When the journal can't be written in a new directory, or there can be no thread.
     pub fn start(opened: Opened, data: &Path, options: Options) -> Result<Self, StoreError> {
         let Opened { database, index: file, position, start, is_copy, facts } = opened;
-        let Options { cache_bytes, queue_length, rotation, fs, disk, clock } = options;
+        let Options { cache_bytes, queue_length, rotation, checkpoints, fs, disk, clock } = options;
         let (history, begun) = (start.history, clock().tick);
         let moment = move || {
             let moment = clock();
@@ -127,7 +130,7 @@ impl RedbMetadata {
             moment: Box::new(moment),
             health: Arc::clone(&health),
             appended: appends,
-            checkpoints: Checkpoints::new(CheckpointRule::default()),
+            checkpoints: Checkpoints::new(checkpoints),
             trail: Trail::new(position),
             rotation: Rotation::new(rotation, place, growth(&facts, &position), generations),
             preface,

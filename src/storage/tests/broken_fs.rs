@@ -117,6 +117,9 @@ impl Fs for BrokenFs {
     fn sync_data(&self, file: &File) -> io::Result<()> {
         self.step("sync_data").and_then(|()| RealFs.sync_data(file))
     }
+    fn drop_cached(&self, file: &File) -> io::Result<()> {
+        self.step("drop_cached").and_then(|()| RealFs.drop_cached(file))
+    }
     fn sync_all(&self, file: &File) -> io::Result<()> {
         self.step("sync_all").and_then(|()| RealFs.sync_all(file))
     }

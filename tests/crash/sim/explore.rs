@@ -1,11 +1,12 @@
 //! Loses the power after every event of a trace, in several ways each.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::Trace;
 use super::image::{Image, LOSSES, Look, Loss};
-use super::world::{Event, World};
+use super::world::{Event, ROOT, World};
 use crate::random::Random;
 
 /// Failures that are kept; more would tell nothing new.
@@ -128,6 +129,29 @@ pub(crate) fn at_end(trace: &Trace) -> Trace {
         events: trace.events.iter().filter(is_mark).cloned().collect(),
         begun_ns: trace.at_ns(trace.events.len()),
     }
+}
+
+/// No process syncs a file or folder once its sync of it failed; but for `run/`, in which nothing is that was
+/// acknowledged.
+pub(crate) fn never_synced_again(trace: &Trace) -> Result<(), String> {
+    let mut failed = HashSet::new();
+    let made = trace.events.iter().find_map(|event| {
+        if let Event::Folder { node, at, .. } = event { (at.1 == "run").then_some(*node) } else { None }
+    });
+    let run = made.or_else(|| trace.base.clone().entries(ROOT).get(OsStr::new("run")).copied());
+    for event in &trace.events {
+        if let Event::SyncFailed { node } | Event::SyncFolderFailed { folder: node } = event {
+            failed.insert(*node);
+        } else if matches!(event, Event::Restart) {
+            failed.clear();
+        } else if let Event::Sync { node, .. } | Event::SyncFolder { folder: node } = event
+            && failed.contains(node)
+            && run != Some(*node)
+        {
+            return Err(format!("a failed sync was tried again: {}", event.brief()));
+        }
+    }
+    Ok(())
 }
 
 /// Directories for images, in memory where there is such a place.

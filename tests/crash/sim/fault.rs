@@ -17,6 +17,7 @@ pub(crate) enum Call {
     Allocate,
     SetReadOnly,
     SyncData,
+    DropCached,
     SyncAll,
     OpenDir,
     SyncDir,
@@ -30,6 +31,10 @@ pub(crate) enum Call {
 }
 
 impl Call {
+    fn only_looks(self) -> bool {
+        matches!(self, Self::Open | Self::Read | Self::OpenDir | Self::List | Self::Stat)
+    }
+
     /// Whether it may need blocks that are not there yet. Names fit into the blocks that their folder has.
     fn needs_room(self) -> bool {
         matches!(self, Self::CreateUnnamed | Self::Create | Self::CreateDir)
@@ -45,6 +50,8 @@ pub(crate) enum Fault {
     Once { at: usize },
     /// The call of this number writes half of its bytes and fails; if it is no write, it fails.
     Short { at: usize },
+    /// From the call of this number on nothing can be changed or synced; what is there can be read.
+    Dead { from: usize },
     /// From the call of this number on no file gets a block that it has not got.
     Full { from: usize },
 }
@@ -74,8 +81,9 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    /// Counts a call, and lets it fail. A write that is to be short goes on with `Ok(true)`.
-    pub(super) fn count(&mut self, call: Call, what: &str) -> io::Result<bool> {
+    /// Counts a call on a file, or on a path at which there is one, and lets it fail. A write that is to be short goes on
+    /// with `Ok(true)`.
+    pub(super) fn count(&mut self, call: Call, what: &str, is_there: bool) -> io::Result<bool> {
         self.calls += 1;
         let errno = match self.fault {
             Fault::Once { at } if at == self.calls => EIO,
@@ -84,8 +92,11 @@ impl Faults {
                 return Ok(true);
             }
             Fault::Short { at } if at == self.calls => EIO,
-            Fault::Full { from } if self.calls >= from && call.needs_room() => ENOSPC,
-            Fault::None | Fault::Once { .. } | Fault::Short { .. } | Fault::Full { .. } => return Ok(false),
+            Fault::Full { from } if self.calls >= from && call.needs_room() && !is_there => ENOSPC,
+            Fault::Dead { from } if self.calls >= from && !call.only_looks() => EIO,
+            Fault::None | Fault::Once { .. } | Fault::Short { .. } | Fault::Dead { .. } | Fault::Full { .. } => {
+                return Ok(false);
+            }
         };
         self.hit.get_or_insert((call, what.to_owned()));
         Err(io::Error::from_raw_os_error(errno))
@@ -98,7 +109,7 @@ impl Faults {
                 self.hit.get_or_insert((Call::Write, what.to_owned()));
                 Err(io::Error::from_raw_os_error(ENOSPC))
             }
-            Fault::None | Fault::Once { .. } | Fault::Short { .. } | Fault::Full { .. } => Ok(()),
+            Fault::None | Fault::Once { .. } | Fault::Short { .. } | Fault::Dead { .. } | Fault::Full { .. } => Ok(()),
         }
     }
 

@@ -118,6 +118,11 @@ impl Disk {
         self.lock().events.push(Event::Mark(what));
     }
 
+    /// Another process goes on from here.
+    pub(crate) fn restart(&self) {
+        self.lock().events.push(Event::Restart);
+    }
+
     /// From here on the disk fails so; calls are counted from here.
     pub(crate) fn fail(&self, fault: Fault) {
         self.lock().faults = Faults { fault, ..Faults::default() };
@@ -153,7 +158,7 @@ impl Disk {
         let mut state = self.lock();
         let node = state.node_of(file.metadata()?.ino());
         let name = state.nodes[&node].name.clone();
-        let short = state.faults.count(call, &name).inspect_err(|_| state.failed(call, node))?;
+        let short = state.faults.count(call, &name, true).inspect_err(|_| state.failed(call, node))?;
         state.flush_late(node);
         Ok((state, node, short))
     }
@@ -162,7 +167,9 @@ impl Disk {
     fn on_path(&self, call: Call, path: &Path) -> io::Result<MutexGuard<'_, State>> {
         let mut state = self.lock();
         let name = path.strip_prefix(&self.root).unwrap_or(path).to_string_lossy().into_owned();
-        state.faults.count(call, &name)?;
+        // An unnamed file is made in the folder that the path names.
+        let is_there = call != Call::CreateUnnamed && fs::symlink_metadata(path).is_ok();
+        state.faults.count(call, &name, is_there)?;
         self.adopt(&mut state, path);
         Ok(state)
     }
@@ -263,7 +270,7 @@ impl Fs for Disk {
     fn create_unnamed(&self, dir: &Path) -> io::Result<File> {
         let mut state = self.on_path(Call::CreateUnnamed, dir)?;
         let file = RealFs.create_unnamed(dir)?;
-        let (node, birth) = state.new_node(file.metadata()?.ino(), &(ROOT, OsString::new()));
+        let (node, birth) = state.new_node(file.metadata()?.ino(), &(ROOT, OsString::from(self.named(dir) + "/")));
         state.record(node, Event::File { node, birth, at: None });
         Ok(file)
     }
@@ -337,6 +344,17 @@ impl Fs for Disk {
         Ok(())
     }
 
+    /// What a failed sync was to write is gone from memory too: zeros, as where nothing was ever written.
+    fn drop_cached(&self, file: &File) -> io::Result<()> {
+        let (state, node, _) = self.on_file(Call::DropCached, file)?;
+        let trace = Trace { base: state.base.clone(), events: state.events.clone(), begun_ns: state.begun_ns };
+        if let Some(mut content) = explore::end(&trace).without_doomed(node) {
+            content.resize(usize::try_from(file.metadata()?.size()).expect("a small file"), 0);
+            fs::write(self.root.join(&state.nodes[&node].name), content)?;
+        }
+        Ok(())
+    }
+
     fn sync_all(&self, file: &File) -> io::Result<()> {
         let (mut state, node, _) = self.on_file(Call::SyncAll, file)?;
         state.sync(node, true);
@@ -344,8 +362,13 @@ impl Fs for Disk {
     }
 
     fn open_dir(&self, path: &Path) -> io::Result<File> {
-        drop(self.on_path(Call::OpenDir, path)?);
-        RealFs.open_dir(path)
+        let mut state = self.on_path(Call::OpenDir, path)?;
+        let dir = RealFs.open_dir(path)?;
+        // The folder above the data directory is not on this disk.
+        if let Some(node) = state.by_inode.get(&dir.metadata()?.ino()).copied() {
+            state.nodes.get_mut(&node).expect("a node").name = self.named(path);
+        }
+        Ok(dir)
     }
 
     fn sync_dir(&self, dir: &File) -> io::Result<()> {
@@ -383,6 +406,7 @@ impl Fs for Disk {
         state.taken(to, &done);
         done?;
         let (node, place) = (state.node_of(inode(to)), state.place(to));
+        state.nodes.get_mut(&node).expect("a node").name = self.named(to);
         state.record(node, Event::Link { node, to: place });
         Ok(())
     }
@@ -411,6 +435,7 @@ impl Fs for Disk {
         RealFs.create_dir(path)?;
         let place = state.place(path);
         let (node, birth) = state.new_node(inode(path), &place);
+        state.nodes.get_mut(&node).expect("a node").name = self.named(path);
         state.record(node, Event::Folder { node, birth, at: place });
         Ok(())
     }

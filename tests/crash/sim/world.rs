@@ -3,7 +3,7 @@
 //! The rules, harsher than any file system in use: a write survives by sectors, each with any number of the writes to it
 //! in their order; the length survives apart from the bytes; names survive apart from what they name, one by one, except
 //! that a name's later changes need its earlier ones and a rename is one change. A sync that failed makes nothing sure,
-//! and neither does a later one on the same file or folder.
+//! and neither does a later one on the same file, nor on the same folder by the same process.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -87,6 +87,9 @@ pub(crate) enum Event {
         node: NodeId,
         from: Place,
     },
+    /// Another process took over. What a folder's failed sync left in the dark is known again by then: a file system that
+    /// fails so does not go on before it was looked after.
+    Restart,
     /// The one who drives the run noted something, such as that a step was acknowledged.
     Mark(u64),
 }
@@ -223,6 +226,7 @@ impl World {
             Event::Link { node, to } => self.name(*node, None, Some(to.clone()), at_ns),
             Event::Rename { node, from, to } => self.name(*node, Some(from.clone()), Some(to.clone()), at_ns),
             Event::Unlink { node, from } => self.name(*node, Some(from.clone()), None, at_ns),
+            Event::Restart => self.namings.iter_mut().for_each(|naming| naming.doomed = false),
             Event::Mark(_) => {}
         }
     }
@@ -244,6 +248,17 @@ impl World {
             Kind::Folder { entries } => entries,
             Kind::File { .. } => panic!("node {folder} is no folder"),
         }
+    }
+
+    /// The bytes of a file without those that a failed sync was to make durable; none when none failed.
+    pub(super) fn without_doomed(&self, node: NodeId) -> Option<Vec<u8>> {
+        let Kind::File { content, unsynced } = &self.nodes.get(&node)?.kind else { return None };
+        unsynced.iter().find(|(_, doomed)| *doomed)?;
+        let mut content = content.to_vec();
+        for (change, _) in unsynced.iter().filter(|(_, doomed)| !*doomed) {
+            change.apply(&mut content);
+        }
+        Some(content)
     }
 
     fn node(&mut self, node: NodeId) -> &mut Node {

@@ -35,7 +35,7 @@ impl RowCheck<'_> {
     }
 
     pub(super) fn blobs(&self) -> Result<(), ScrubError> {
-        let (mut referred, mut bytes) = (0, 0_u64);
+        let (mut referred, mut damaged, mut bytes) = (0, 0, 0_u64);
         self.each(Table::Blobs, |key, value| {
             let Some(blob) = self.decoded::<BlobRow>(Table::Blobs, key, value) else { return Ok(()) };
             if key != blob.sha256.0 {
@@ -44,6 +44,7 @@ impl RowCheck<'_> {
             }
             if blob.count > 0 {
                 referred += 1;
+                damaged += u64::from(blob.damaged);
                 bytes = bytes.saturating_add(blob.size);
             }
             if (blob.count == 0) != blob.dropped_since.is_some() {
@@ -58,6 +59,7 @@ impl RowCheck<'_> {
         })?;
         self.counter(Counter::Blobs, referred)?;
         self.counter(Counter::BlobBytes, bytes)?;
+        self.counter(Counter::BlobsDamaged, damaged)?;
         self.each(Table::BlobRefs, |key, value| self.reference(key, value))?;
         Ok(())
     }
