@@ -3,12 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::bench::{Bench, version};
+use super::bench::{Bench, package, version};
+use crate::domain::digest::Sha256;
+use crate::services::Context;
 use crate::services::Policy;
+use crate::services::versions::VersionRef;
 use crate::storage::backup::{BackupOptions, create};
 use crate::storage::fs::{Fs, RealFs};
 use crate::storage::progress::Unwatched;
 use crate::storage::redb::RotationRule;
+use crate::storage::scrub::blobs::blob_file;
 use crate::storage::scrub::fixture::{CACHE_BYTES, Directory, verify_copy};
 use crate::storage::scrub::replica::Workshop;
 use crate::storage::scrub::verify::{Verification, VerifyReport, Whose, verify};
@@ -85,6 +89,42 @@ async fn verify_and_backup_beside_a_busy_server_find_nothing_wrong_and_miss_noth
     let stopped = Directory::of(bench.stop()).verify();
     assert_eq!(stopped.findings.list(), []);
     assert!(stopped.compared >= stopped.rows, "{stopped:?}");
+}
+
+#[tokio::test]
+async fn a_damaged_blob_is_never_served_and_a_publish_of_the_same_bytes_heals_it() {
+    let bench = busy();
+    let pia = bench.user("pia").await;
+    bench.publish(&pia, "jwt", "1.0.0").await;
+    let digest = Sha256::of(b"jwt 1.0.0");
+    let directory = Directory::beside(bench.data());
+    let file = blob_file(&digest);
+    for wrong in [&b"jwt 1.0.1"[..], b"jwt", b""] {
+        directory.replace(&file, wrong, 0o400);
+        assert!(served(&bench, &pia).await.is_none_or(|bytes| bytes != wrong), "{wrong:?}");
+        let report = verify_live(&bench);
+        let [finding] = report.findings.list() else { panic!("{report:?}") };
+        assert_eq!((finding.file.as_str(), finding.blob), (file.as_str(), Some(digest)));
+        let copy = directory.copy();
+        let copied = verify_copy(copy.data());
+        assert!(copied.state.is_some() && copied.findings.count() == 1, "a copy made meanwhile opens: {copied:?}");
+        bench.publish(&pia, "jwt", "1.0.0").await;
+        // The same bytes again, under a name that has none yet: what is stored is read, and replaced.
+        assert_eq!(directory.read(&file), b"jwt 1.0.0");
+        assert_eq!(served(&bench, &pia).await.unwrap(), b"jwt 1.0.0");
+        assert_eq!(verify_live(&bench).findings.list(), []);
+    }
+}
+
+/// The bytes of `jwt` 1.0.0, if they are served as a success.
+async fn served(bench: &Bench, who: &Context) -> Option<Vec<u8>> {
+    let found = bench.services.downloads.artifact(who, &package("jwt"), VersionRef::Latest, None).await.ok()?;
+    let mut reader = found.whole();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = reader.next().await.ok()? {
+        bytes.extend_from_slice(&chunk);
+    }
+    Some(bytes)
 }
 
 #[tokio::test]

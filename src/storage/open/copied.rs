@@ -65,7 +65,7 @@ fn files(route: &Route) -> Vec<(Generation, FileKind)> {
 }
 
 /// The first of the routes that leads to a state whose blobs are all there.
-fn choose(place: &Place<'_>, copied: &Copied, report: &mut OpenReport) -> Result<(Route, Kept), OpenError> {
+pub(super) fn choose(place: &Place<'_>, copied: &Copied, report: &mut OpenReport) -> Result<(Route, Kept), OpenError> {
     let (mut lacking, mut broken) = (Vec::new(), None);
     for route in &copied.routes {
         match completeness(place, route, copied.retention) {
