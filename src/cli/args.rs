@@ -6,11 +6,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::verbs::backup::BackupVerb;
 use super::verbs::config::ConfigVerb;
+use super::verbs::gc::GcArgs;
 use super::verbs::namespace::NamespaceVerb;
 use super::verbs::package::PackageVerb;
 use super::verbs::token::TokenVerb;
 use super::verbs::user::UserVerb;
+use super::verbs::verify::VerifyArgs;
 use crate::config::Sources;
 
 /// A package registry in one program and one data directory.
@@ -103,6 +106,13 @@ pub enum Verb {
     Namespace(NamespaceVerb),
     /// Look for what is wrong with the directory, the disk and the configuration; fast, and changes nothing
     Check,
+    /// Make backups, try them out, and put them back
+    #[command(subcommand)]
+    Backup(BackupVerb),
+    /// Read every byte and row, and say what is wrong; beside a running server or without one
+    Verify(VerifyArgs),
+    /// Tell what nothing needs any more, and remove it with --yes
+    Gc(GcArgs),
     /// Say how much there is, and whether it works
     Status,
     /// Ask a running server whether it is ready; for containers

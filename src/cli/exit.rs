@@ -12,6 +12,9 @@ use crate::services::ServiceError;
 use crate::storage::StoreError;
 use crate::storage::blobs::BlobError;
 use crate::storage::directory::DirectoryError;
+use crate::storage::journal::JournalError;
+use crate::storage::journal::plan::{OpenRefusal, RefusalKind};
+use crate::storage::open::OpenError;
 
 /// How a run ends; the numbers are the contract's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -210,6 +213,62 @@ impl From<DirectoryError> for CliError {
     }
 }
 
+impl CliError {
+    /// Why the data of a directory can't be opened, and what to type next.
+    pub fn opening(data: &Path, error: OpenError) -> Self {
+        match error {
+            OpenError::Refused(refusal) => Self::not_opened(data, &refusal),
+            OpenError::Store(error) => error.into(),
+            OpenError::Journal(error) => {
+                let why = chain(&error);
+                let (exit, reason, what) = match &error {
+                    JournalError::Full { .. } => (Exit::DiskFull, "disk_full", "the registry's disk is full"),
+                    JournalError::Io { source, .. } if is_disk(source) => {
+                        (Exit::DiskFull, "disk_full", "the registry's disk is full or can only be read")
+                    }
+                    JournalError::Damaged { .. } | JournalError::Payload { .. } => {
+                        (Exit::Damaged, "damaged", "the journal is damaged")
+                    }
+                    JournalError::Io { .. }
+                    | JournalError::Unsynced { .. }
+                    | JournalError::TooLarge { .. }
+                    | JournalError::InUse { .. }
+                    | JournalError::Rows(_) => (Exit::Failed, "store", "the journal can't be used"),
+                };
+                Self::new(exit, reason, what).why(why).hint("see to the disk, then try again: nothing was lost by this")
+            }
+            OpenError::Io { path, op, source } => Self::io(format!("`{}`: could not {op}", path.display()), &source)
+                .hint("see to the disk or the path, then try again: nothing was lost by this"),
+            OpenError::Cancelled(_) => Self::new(Exit::Interrupted, "stopped", "opening the data was stopped"),
+        }
+    }
+
+    /// A directory that must not be opened as it is.
+    fn not_opened(data: &Path, refusal: &OpenRefusal) -> Self {
+        let place = match (refusal.files.first(), refusal.offset) {
+            (Some(file), Some(offset)) => format!("{file}, byte {offset}: "),
+            (Some(_), None) => format!("{}: ", refusal.files.join(", ")),
+            (None, _) => String::new(),
+        };
+        let what = format!("{place}{}", refusal.what);
+        match refusal.kind {
+            RefusalKind::Damaged => Self::new(Exit::Damaged, "damaged", what)
+                .why(format!("nothing was changed; {}", refusal.salvage))
+                .hint(format!(
+                    "set the directory aside and restore a backup, or look at what can be saved: \
+                     vix-registry verify --salvage NEW-DIRECTORY --data {}",
+                    quoted(data)
+                )),
+            RefusalKind::Outlasted => Self::new(Exit::Damaged, "copy_outlasted", what)
+                .why("copying took longer than the original keeps what it no longer needs; nothing was changed")
+                .hint("copy again, or raise storage.retention in the original before copying: vix-registry backup create NEW-DIRECTORY"),
+            RefusalKind::Forked => Self::new(Exit::Refused, "forked", what)
+                .why("which of the two is right only you can know; nothing was changed")
+                .hint("restore one of the two alone into an empty place: vix-registry backup restore COPY --data NEW-DIRECTORY"),
+        }
+    }
+}
+
 impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
         let why = chain(&error);
@@ -304,6 +363,15 @@ mod tests {
         assert_eq!(code(StoreError::Corrupt { table: "t", what: String::new() }.into()), 12);
         assert_eq!(code(StoreError::Full { free_bytes: 0 }.into()), 14);
         assert_eq!(code(StoreError::Newer { found: 2, known: 1 }.into()), 15);
+        for (kind, expected) in [(RefusalKind::Damaged, 12), (RefusalKind::Outlasted, 12), (RefusalKind::Forked, 13)] {
+            let refusal =
+                OpenRefusal { kind, ..OpenRefusal::damaged(vec!["journal/a".to_owned()], Some(7), String::new()) };
+            let error = CliError::opening(Path::new("a reg"), OpenError::from(refusal));
+            assert!(error.what.starts_with("journal/a, byte 7: ") && error.hint.contains("vix-registry "), "{error:?}");
+            assert_eq!(code(error), expected);
+        }
+        let full = JournalError::Full { free_bytes: 0 };
+        assert_eq!(code(CliError::opening(Path::new("reg"), OpenError::Journal(full))), 14);
         let read_only = std::io::Error::from(std::io::ErrorKind::ReadOnlyFilesystem);
         assert_eq!(code(DirectoryError::Io { path: path(), op: "open it", source: read_only }.into()), 14);
     }

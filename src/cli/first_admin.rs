@@ -154,10 +154,14 @@ pub(super) fn context(app: &App) -> Result<Context, CliError> {
     Ok(Context { caller, now, ip: None, request_id: audit_id.to_string(), audit_id })
 }
 
+/// Writes the file anew and gives it its name: the empty one may be another directory's too, in a hard-link copy.
 fn write_secret(path: &Path, secret: &str) -> Result<(), CliError> {
-    let written = OpenOptions::new().write(true).truncate(true).mode(0o600).open(path).and_then(|mut file| {
+    let new = path.with_extension("new");
+    remove(&new);
+    let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new).and_then(|mut file| {
         file.write_all(format!("{secret}\n").as_bytes())?;
         file.sync_all()?;
+        std::fs::rename(&new, path)?;
         path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
     });
     written.map_err(|error| CliError::io(format!("`{}` could not be written", path.display()), &error))

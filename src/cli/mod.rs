@@ -4,6 +4,7 @@
 //! [`transport`]. Must never hold a rule of the registry: verbs are requests of the API.
 
 pub mod args;
+mod engines;
 pub mod exit;
 mod first_admin;
 mod opening;
@@ -70,13 +71,16 @@ fn not_parsed(error: &clap::Error, output: Output) -> Result<Exit, CliError> {
 
 fn dispatch(cli: &Cli, output: Output) -> Result<Exit, CliError> {
     let global = &cli.global;
+    let found = |(shown, exit): (Shown, Exit)| {
+        output.show(&shown)?;
+        Ok(exit)
+    };
     let shown = match &cli.verb {
         Verb::Serve(args) => return serve::serve(global, args, output),
-        Verb::Check => {
-            let (shown, exit) = verbs::check::run(global)?;
-            output.show(&shown)?;
-            return Ok(exit);
-        }
+        Verb::Check => return found(verbs::check::run(global)?),
+        Verb::Backup(verb) => return found(verbs::backup::run(global, verb, output)?),
+        Verb::Verify(args) => return found(verbs::verify::run(global, args, output)?),
+        Verb::Gc(args) => verbs::gc::run(global, args, output)?,
         Verb::Token(verb) => verbs::token::run(global, verb, output)?,
         Verb::User(verb) => verbs::user::run(global, verb, output)?,
         Verb::Package(verb) => verbs::package::run(global, verb, output)?,

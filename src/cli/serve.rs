@@ -160,7 +160,8 @@ async fn prepared(config: &Config, opened: Result<Opened, CliError>) -> Result<O
             tracing::info!("stopped before the data was open");
             Ok(None)
         }
-        Opened::Registry(registry) => {
+        Opened::Registry(mut registry) => {
+            registry.mark_missing().await;
             upkeep::prepare(&registry.app.services).await?;
             first_admin::prepare(config.admin_token_file.as_deref(), &registry).await?;
             Ok(Some(*registry))

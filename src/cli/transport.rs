@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::http::body::RequestBody;
 use crate::http::connection::{ConnectionInfo, Peer};
 use crate::http::pipeline;
-use crate::storage::directory::{Create, DataDirectory, DirectoryError, RUN_FOLDER};
+use crate::storage::directory::{Create, DataDirectory, DirectoryError, RUN_FOLDER, is_of};
 use crate::storage::open::unwatched;
 
 /// How long a verb waits for a directory that another process has but does not serve: a server that starts or stops,
@@ -46,6 +46,14 @@ pub enum Transport {
     Socket(SendRequest<Full<Bytes>>),
     /// A registry inside this process.
     InProcess(Box<Registry>),
+}
+
+/// What stands at the end of the way.
+pub enum Reached {
+    /// A server, through its admin socket.
+    Server(Transport),
+    /// A directory that no other process uses, locked.
+    Directory(DataDirectory),
 }
 
 /// One request of a verb.
@@ -86,18 +94,33 @@ pub fn place(value: &str) -> String {
 }
 
 impl Transport {
-    /// Finds the server that runs on the configured directory, or opens the directory.
+    /// Finds the server that runs on the configured directory, or opens the directory and what is in it.
+    ///
+    /// # Errors
+    /// As [`Transport::reach`], and when the data can't be opened.
+    pub async fn open(config: &Config, create: Create) -> Result<Self, CliError> {
+        Ok(match Self::reach(config, create).await? {
+            Reached::Server(server) => server,
+            Reached::Directory(directory) => {
+                let mut registry = Registry::open(config, directory, &unwatched)?;
+                registry.mark_missing().await;
+                Self::InProcess(Box::new(registry))
+            }
+        })
+    }
+
+    /// Finds the server that runs on the configured directory, or locks the directory without opening the data.
     ///
     /// # Errors
     /// As [`DataDirectory::open`]; `locked` when another process has the directory and does not serve it.
-    pub async fn open(config: &Config, create: Create) -> Result<Self, CliError> {
+    pub async fn reach(config: &Config, create: Create) -> Result<Reached, CliError> {
         let begun = Instant::now();
         loop {
             if let Some(socket) = Self::connect(config).await? {
-                return Ok(socket);
+                return Ok(Reached::Server(socket));
             }
             match DataDirectory::open(&config.data, create) {
-                Ok(directory) => return Ok(Self::InProcess(Box::new(Registry::open(config, directory, &unwatched)?))),
+                Ok(directory) => return Ok(Reached::Directory(directory)),
                 Err(DirectoryError::Locked { .. }) if begun.elapsed() < PATIENCE => tokio::time::sleep(RETRY).await,
                 Err(error) => return Err(error.into()),
             }
@@ -109,7 +132,8 @@ impl Transport {
     /// # Errors
     /// When there is a socket that this user may not use.
     pub async fn connect(config: &Config) -> Result<Option<Self>, CliError> {
-        connect(&config.data.join(RUN_FOLDER)).await
+        // The socket of a hard-link copy is its original's, and so would be the server behind it.
+        if is_of(&config.data) { connect(&config.data.join(RUN_FOLDER)).await } else { Ok(None) }
     }
 
     /// Sends a request and hands back the success envelope. A server that still opens its data is waited for.

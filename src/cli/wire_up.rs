@@ -6,11 +6,13 @@ use std::time::Duration;
 use super::exit::CliError;
 use crate::config::{Config, NamespaceClaim};
 use crate::domain::create::ClaimPolicy;
+use crate::domain::digest::Sha256;
 use crate::http::app::{App, HttpLimits, HttpSettings};
 use crate::http::client::Network;
 use crate::http::connection::ConnectionLimits;
 use crate::http::json_body::JsonLimits;
 use crate::services::{Policy, Services, Stores, upkeep};
+use crate::storage::RotationRule;
 use crate::storage::directory::{DataDirectory, StoreOptions};
 use crate::storage::leases::Leases;
 use crate::storage::open::Watch;
@@ -23,6 +25,8 @@ pub struct Registry {
     pub policy: Arc<Policy>,
     /// The directory, locked.
     pub directory: DataDirectory,
+    /// Blobs that the opening found to be missing.
+    missing: Vec<Sha256>,
 }
 
 impl Registry {
@@ -31,17 +35,28 @@ impl Registry {
     /// # Errors
     /// When the data can't be opened.
     pub fn open(config: &Config, directory: DataDirectory, watch: Watch<'_>) -> Result<Self, CliError> {
-        let metadata = Arc::new(directory.open_metadata(store_options(config), watch)?);
+        let opened = directory.open_metadata(store_options(config), watch);
+        let (metadata, report) = opened.map_err(|error| CliError::opening(directory.path(), error))?;
+        let metadata = Arc::new(metadata);
         let blobs = directory.open_blobs()?;
         let policy = Arc::new(policy(config));
         let stores = Stores { metadata, blobs, leases: Leases::default(), policy: Arc::clone(&policy) };
         let app = App::new(Services::new(&stores), http_settings(config), http_limits(config));
-        Ok(Self { app: Arc::new(app), policy, directory })
+        Ok(Self { app: Arc::new(app), policy, directory, missing: report.missing })
+    }
+
+    /// Writes down which artifacts are damaged, as far as opening the directory showed it. What can't be written down is
+    /// found again by who asks for it.
+    pub async fn mark_missing(&mut self) {
+        let missing = std::mem::take(&mut self.missing);
+        if let Err(error) = self.app.services.damage.confirm(missing).await {
+            tracing::error!(%error, "missing blobs could not be marked");
+        }
     }
 
     /// Waits for writes that still run, stops jobs, writes down what was only counted, and closes the stores.
     pub async fn close(self) {
-        let Self { app, policy: _, directory } = self;
+        let Self { app, policy: _, directory, missing: _ } = self;
         app.tracker.idle().await;
         app.services.jobs.stop().await;
         upkeep::flush_counts(&app.services).await;
@@ -71,10 +86,16 @@ fn json_depth(config: &Config) -> u32 {
     u32::try_from(config.limits.json_depth).unwrap_or(u32::MAX)
 }
 
-fn store_options(config: &Config) -> StoreOptions {
+/// How the stores work.
+pub(super) fn store_options(config: &Config) -> StoreOptions {
     StoreOptions {
         cache_bytes: usize::try_from(config.storage.cache_bytes).unwrap_or(usize::MAX),
         queue_length: config.storage.queue,
+        rotation: RotationRule {
+            rotate_bytes: config.storage.rotate_bytes,
+            retention_ticks: config.storage.retention.as_secs().max(1),
+            journal_bytes_max: config.storage.journal_bytes_max,
+        },
     }
 }
 
@@ -93,6 +114,7 @@ fn policy(config: &Config) -> Policy {
         roots_max: limits.resolve_roots as u64,
         json_depth_max: json_depth(config),
         free_bytes_min: config.storage.free_bytes_min,
+        retention_ticks: config.storage.retention.as_secs(),
         upload_ttl_ms: signed_ms(config.uploads.ttl),
         uploads_per_user_max: config.uploads.per_user,
         token_expires_max_ms: config.tokens.expires_max.map(signed_ms),

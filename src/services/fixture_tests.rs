@@ -20,7 +20,7 @@ use crate::domain::token::{Pattern, Patterns, Scope, Scopes, Token, TokenKind};
 use crate::domain::user::User;
 use crate::domain::version::VersionNumber;
 use crate::storage::blobs::BlobStore;
-use crate::storage::fs::RealFs;
+use crate::storage::fs::{Fs, RealFs};
 use crate::storage::leases::Leases;
 use crate::storage::redb::{Options, RedbMetadata};
 use crate::storage::{Decided, Metadata as _, Moment};
@@ -29,6 +29,7 @@ pub(in crate::services) struct Registry {
     pub(in crate::services) services: Services,
     pub(in crate::services) stores: Stores,
     now: Arc<AtomicI64>,
+    tick: Arc<AtomicU64>,
     ids: AtomicU64,
     directory: TempDir,
 }
@@ -105,7 +106,12 @@ impl Registry {
     }
 
     pub(in crate::services) fn with(policy: Policy) -> Self {
-        Self::open(tempfile::tempdir().unwrap(), policy)
+        Self::on(Arc::new(RealFs), policy)
+    }
+
+    /// On a disk of its own kind.
+    pub(in crate::services) fn on(fs: Arc<dyn Fs>, policy: Policy) -> Self {
+        Self::open(tempfile::tempdir().unwrap(), policy, fs)
     }
 
     /// The same directory after a restart.
@@ -113,27 +119,39 @@ impl Registry {
         let Self { services, stores, now, directory, .. } = self;
         let (policy, time) = ((*stores.policy).clone(), now.load(Ordering::Relaxed));
         drop((services, stores));
-        let restarted = Self::open(directory, policy);
+        let restarted = Self::open(directory, policy, Arc::new(RealFs));
         restarted.now.store(time, Ordering::Relaxed);
         restarted
     }
 
-    fn open(directory: TempDir, policy: Policy) -> Self {
-        let now = Arc::new(AtomicI64::new(1_700_000_000_000));
-        let clock = Arc::clone(&now);
-        let clock = move || Moment { now: Timestamp(clock.load(Ordering::Relaxed)), tick: 0 };
-        let options = Options { cache_bytes: 1 << 20, queue_length: 64, clock: Box::new(clock), ..Options::default() };
+    fn open(directory: TempDir, policy: Policy, fs: Arc<dyn Fs>) -> Self {
+        let (now, tick) = (Arc::new(AtomicI64::new(1_700_000_000_000)), Arc::new(AtomicU64::new(0)));
+        let (clock, ticks) = (Arc::clone(&now), Arc::clone(&tick));
+        let clock =
+            move || Moment { now: Timestamp(clock.load(Ordering::Relaxed)), tick: ticks.load(Ordering::Relaxed) };
+        let options = Options {
+            cache_bytes: 1 << 20,
+            queue_length: 64,
+            fs: Arc::clone(&fs),
+            clock: Box::new(clock),
+            ..Options::default()
+        };
         let stores = Stores {
             metadata: Arc::new(RedbMetadata::open(directory.path(), options).unwrap()),
-            blobs: BlobStore::open(directory.path(), Arc::new(RealFs)).unwrap(),
+            blobs: BlobStore::open(directory.path(), fs).unwrap(),
             leases: Leases::default(),
             policy: Arc::new(policy),
         };
-        Self { services: Services::new(&stores), stores, now, ids: AtomicU64::new(1), directory }
+        Self { services: Services::new(&stores), stores, now, tick, ids: AtomicU64::new(1), directory }
     }
 
     pub(in crate::services) fn pass_ms(&self, ms: i64) {
         self.now.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    /// The server has run for so many seconds more.
+    pub(in crate::services) fn pass_ticks(&self, ticks: u64) {
+        self.tick.fetch_add(ticks, Ordering::Relaxed);
     }
 
     pub(in crate::services) fn uploads_dir(&self) -> std::path::PathBuf {

@@ -14,6 +14,7 @@ pub mod damage;
 pub mod dependents;
 pub mod download;
 pub mod error;
+pub mod gc;
 pub mod jobs;
 pub mod load;
 pub mod manifest;
@@ -29,6 +30,7 @@ pub mod search;
 pub mod standing;
 pub mod stats;
 pub mod stores;
+pub mod sweep;
 pub mod upkeep;
 pub mod uploads;
 pub mod versions;
@@ -79,6 +81,10 @@ pub struct Services {
     pub downloads: download::DownloadService,
     /// Which of them are damaged.
     pub damage: damage::DamageService,
+    /// What ends those that nothing refers to.
+    pub sweep: Arc<sweep::SweepService>,
+    /// What removes everything that nothing needs, when it is asked to.
+    pub gc: gc::GcService,
     /// Publishing.
     pub publish: publish::PublishService,
     /// Finding packages.
@@ -103,6 +109,7 @@ impl Services {
     /// Puts the services together over one store.
     pub fn new(stores: &Stores) -> Self {
         let changed = Arc::new(Notify::new());
+        let sweep = Arc::new(sweep::SweepService::new(stores.clone()));
         let passwords = Arc::new(PasswordGate::new(stores.policy.login_concurrency));
         Self {
             auth: auth::AuthService::new(stores.clone()),
@@ -118,6 +125,8 @@ impl Services {
             yanks: yank::YankService::new(stores.clone()),
             downloads: download::DownloadService::new(stores.clone()),
             damage: damage::DamageService::new(stores.clone()),
+            gc: gc::GcService::new(stores.clone(), Arc::clone(&sweep)),
+            sweep,
             publish: publish::PublishService::new(stores.clone()),
             search: search::SearchService::new(stores.clone()),
             dependents: dependents::DependentService::new(stores.clone()),
@@ -125,7 +134,7 @@ impl Services {
             uploads: uploads::UploadService::new(stores.clone()),
             closures: closure::ClosureService::new(stores.clone()),
             stats: stats::StatsService::new(stores.clone()),
-            standing: standing::StandingService::new(stores),
+            standing: standing::StandingService::new(stores.clone()),
             jobs: jobs::JobService::new(stores.clone()),
         }
     }

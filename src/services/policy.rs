@@ -32,6 +32,8 @@ pub struct Policy {
     pub json_depth_max: u32,
     /// Free space below which nothing is taken in, in bytes.
     pub free_bytes_min: u64,
+    /// For how long what nothing refers to any more is kept, in ticks: seconds in which a server ran.
+    pub retention_ticks: u64,
     /// How long an upload lives after its last byte, in milliseconds.
     pub upload_ttl_ms: i64,
     /// Most open uploads of one user.
@@ -81,6 +83,7 @@ impl Default for Policy {
             roots_max: 1000,
             json_depth_max: 32,
             free_bytes_min: 64 << 20,
+            retention_ticks: 24 * 3600,
             upload_ttl_ms: 24 * HOUR_MS,
             uploads_per_user_max: 32,
             flush_interval_ms: 60_000,

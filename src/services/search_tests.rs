@@ -27,7 +27,7 @@ fn names(page: &PackagePage) -> Vec<String> {
 /// What the caller sees, whole and then page by page.
 #[track_caller]
 fn check(registry: &Registry, caller: &Caller, query: &SearchQuery, expected: &[&str]) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
         assert_eq!(names(&list(registry, caller, query.clone()).await), expected, "whole");
         for limit in 1..4 {
@@ -69,7 +69,7 @@ async fn filled() -> (Registry, Caller, Caller) {
 }
 
 fn in_runtime<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(work)
 }
 
 #[test]

@@ -4,23 +4,26 @@
 //! permissions, remove what it finds or break a lock: it says what is wrong, and a person decides.
 
 use std::fs::{DirBuilder, File};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 
 use super::blobs::{BlobError, BlobStore};
 use super::fs::{Fs as _, RealFs};
-use super::open::Watch;
-use super::redb::{METADATA_FILE, Options, RedbMetadata};
-use super::{Backend, Moment, StoreError};
+use super::journal::JOURNAL_FOLDER;
+use super::journal::name::Generation;
+use super::lock::{self, NEW_LOCK_FILE, Taken};
+use super::open::{OpenError, OpenReport, Watch, examine, open_data};
+use super::redb::{METADATA_FILE, Options, RedbMetadata, RotationRule};
+use super::{Backend, Moment};
 use crate::domain::time::Timestamp;
 
-/// The file whose lock makes a directory one process's.
-pub const LOCK_FILE: &str = "LOCK";
+pub use super::lock::{LOCK_FILE, is_of};
+
 /// The folder of the admin socket; no part of a backup.
 pub const RUN_FOLDER: &str = "run";
 /// The file with the admin token of a new directory.
@@ -28,8 +31,9 @@ pub const INITIAL_TOKEN_FILE: &str = "initial-admin-token";
 /// Names that a directory may hold before there is a registry in it: ours, and what a file system puts there.
 const EXPECTED: &[&str] = &[
     LOCK_FILE,
+    NEW_LOCK_FILE,
     "meta.redb.new",
-    "journal",
+    JOURNAL_FOLDER,
     "blobs",
     "uploads",
     "quarantine",
@@ -94,8 +98,8 @@ pub enum DirectoryError {
         /// The process, if it could be told.
         pid: Option<u32>,
     },
-    /// There are artifacts, but no metadata.
-    #[error("`{}` holds artifacts, but {METADATA_FILE} is missing", .path.display())]
+    /// There are artifacts, and nothing that says what they are.
+    #[error("`{}` holds artifacts, but neither a journal nor {METADATA_FILE}", .path.display())]
     Damaged {
         /// The directory.
         path: PathBuf,
@@ -120,6 +124,8 @@ pub struct StoreOptions {
     pub cache_bytes: usize,
     /// How many writes may wait.
     pub queue_length: usize,
+    /// When the journal begins a new log, and how long the old ones stay.
+    pub rotation: RotationRule,
 }
 
 /// A data directory that this process alone uses, until it is dropped.
@@ -148,11 +154,15 @@ impl DataDirectory {
             }
             opened => opened,
         };
-        check_owner(path, &dir.map_err(io_error(path, "open it as a directory"))?)?;
+        let dir = dir.map_err(io_error(path, "open it as a directory"))?;
+        check_owner(path, &dir)?;
         if !has_registry(path)? {
             check_empty(path, create)?;
         }
-        let lock = lock(path)?;
+        let lock = match lock::take(path, &dir).map_err(io_error(&path.join(LOCK_FILE), "lock it"))? {
+            Taken::Lock(lock) => lock,
+            Taken::Held { pid } => return Err(DirectoryError::Locked { path: path.to_owned(), pid }),
+        };
         // Looked at again: until now another process could be making it.
         let is_new = !has_registry(path)?;
         if is_new && has_blobs(path)? {
@@ -171,14 +181,27 @@ impl DataDirectory {
         self.is_new
     }
 
-    /// Opens the rows, which are made in a new directory.
+    /// Opens the rows, which are made in a new directory, and tells what that took; blocks.
     ///
     /// # Errors
-    /// As [`RedbMetadata::open`].
-    pub fn open_metadata(&self, options: StoreOptions, _watch: Watch<'_>) -> Result<Backend, StoreError> {
-        let StoreOptions { cache_bytes, queue_length } = options;
+    /// As [`open_data`], and when the writer can't be started.
+    pub fn open_metadata(&self, options: StoreOptions, watch: Watch<'_>) -> Result<(Backend, OpenReport), OpenError> {
+        let StoreOptions { cache_bytes, queue_length, rotation } = options;
         let clock = Box::new(moment);
-        RedbMetadata::open(&self.path, Options { cache_bytes, queue_length, clock, ..Options::default() })
+        let options = Options { cache_bytes, queue_length, rotation, clock, ..Options::default() };
+        let opened = open_data(&options.fs, &self.path, &options.opening(), watch)?;
+        let report = opened.report.clone();
+        Ok((RedbMetadata::start(opened, &self.path, options)?, report))
+    }
+
+    /// Looks how the rows would be opened, and changes nothing.
+    ///
+    /// # Errors
+    /// As [`examine`].
+    pub fn examine(&self, options: StoreOptions) -> Result<&'static str, OpenError> {
+        let StoreOptions { cache_bytes, queue_length, rotation } = options;
+        let options = Options { cache_bytes, queue_length, rotation, clock: Box::new(moment), ..Options::default() };
+        examine(&options.fs, &self.path, &options.opening())
     }
 
     /// Opens the bytes.
@@ -241,8 +264,17 @@ fn check_owner(path: &Path, dir: &File) -> Result<(), DirectoryError> {
     Ok(())
 }
 
+/// Whether there is an index, or any file of a journal: what is wrong with them shows when they are opened.
 fn has_registry(path: &Path) -> Result<bool, DirectoryError> {
-    path.join(METADATA_FILE).try_exists().map_err(io_error(path, "look into it"))
+    if path.join(METADATA_FILE).try_exists().map_err(io_error(path, "look into it"))? {
+        return Ok(true);
+    }
+    let journal = path.join(JOURNAL_FOLDER);
+    match RealFs.list(&journal) {
+        Ok(names) => Ok(names.iter().any(|name| name.to_str().and_then(Generation::parse).is_some())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(io_error(&journal, "read it")(error)),
+    }
 }
 
 /// A directory without a registry: nothing of anybody else's may be in it.
@@ -269,40 +301,15 @@ fn has_blobs(path: &Path) -> Result<bool, DirectoryError> {
     }
 }
 
-/// Takes the lock and writes this process's id into its file, for people.
-fn lock(directory: &Path) -> Result<File, DirectoryError> {
-    let path = directory.join(LOCK_FILE);
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let opened = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR).map_err(io::Error::from);
-    let mut file = File::from(opened.map_err(io_error(&path, "open it"))?);
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            return Err(DirectoryError::Locked { path: directory.to_owned(), pid: read_pid(&mut file) });
-        }
-        Err(error) => return Err(io_error(&path, "lock it")(error.into())),
-    }
-    // A full disk must not keep anybody from working on what makes room: the id is for people alone.
-    let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
-    if let Err(error) = written {
-        tracing::debug!(%error, "the process id could not be written into the lock");
-    }
-    Ok(file)
-}
-
-fn read_pid(file: &mut File) -> Option<u32> {
-    let mut text = String::new();
-    file.take(32).read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::storage::open::unwatched;
     use std::os::unix::fs::PermissionsExt as _;
 
-    const OPTIONS: StoreOptions = StoreOptions { cache_bytes: 1 << 20, queue_length: 8 };
+    fn options() -> StoreOptions {
+        StoreOptions { cache_bytes: 1 << 20, queue_length: 8, rotation: RotationRule::default() }
+    }
 
     fn mode(path: &Path) -> u32 {
         std::fs::metadata(path).unwrap().mode() & 0o777
@@ -364,7 +371,7 @@ mod tests {
         assert!(matches!(DataDirectory::open(&path, Create::No), Err(DirectoryError::Missing { .. })));
         let directory = DataDirectory::open(&path, Create::Yes).unwrap();
         assert!(directory.is_new());
-        drop((directory.open_metadata(OPTIONS, &unwatched).unwrap(), directory.open_blobs().unwrap()));
+        drop((directory.open_metadata(options(), &unwatched).unwrap(), directory.open_blobs().unwrap()));
         drop(directory);
         assert!(!DataDirectory::open(&path, Create::No).unwrap().is_new());
     }

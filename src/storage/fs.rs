@@ -77,6 +77,8 @@ pub trait Fs: fmt::Debug + Send + Sync + 'static {
     fn drop_cached(&self, file: &File) -> io::Result<()>;
     /// Makes content and all metadata durable (fsync). After a failure as with [`Fs::sync_data`].
     fn sync_all(&self, file: &File) -> io::Result<()>;
+    /// Makes everything durable that anybody wrote to the file system of `dir` (syncfs), whatever it is.
+    fn sync_device(&self, dir: &File) -> io::Result<()>;
     /// Opens a directory for [`Fs::sync_dir`].
     fn open_dir(&self, path: &Path) -> io::Result<File>;
     /// Makes the names in a directory durable. After a failure nothing in it may be acknowledged until a restart.
@@ -156,6 +158,10 @@ impl Fs for RealFs {
 
     fn sync_all(&self, file: &File) -> io::Result<()> {
         file.sync_all()
+    }
+
+    fn sync_device(&self, dir: &File) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(dir)?)
     }
 
     fn open_dir(&self, path: &Path) -> io::Result<File> {

@@ -12,8 +12,10 @@ pub mod fs;
 pub mod journal;
 pub mod keys;
 pub mod leases;
+mod lock;
 pub mod open;
 pub mod progress;
+pub mod quarantine;
 pub mod redb;
 pub mod reports;
 pub mod rows;
@@ -30,6 +32,7 @@ use crate::domain::change::Change;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
 
+pub use self::redb::RotationRule;
 pub use view::View;
 
 /// The backend of metadata; becomes an enum when there is a second one.

@@ -12,6 +12,7 @@ mod crates;
 mod discovery;
 mod download;
 mod govern;
+mod jobs;
 mod multipart;
 mod publish;
 mod races;

@@ -108,19 +108,37 @@ fn data_of_a_newer_program_is_left_alone() {
 }
 
 #[test]
-fn damaged_metadata_is_told_and_left_alone() {
+fn a_damaged_index_is_built_anew_and_the_old_one_is_kept() {
+    let place = Place::new();
+    let token = place.ok(&["token", "create", "--user", "pia", "--scope", "read"]);
+    std::fs::write(place.data().join("meta.redb"), "these are no rows").expect("a file");
+    let checked = place.run(&["check", "--json"]);
+    let checks = checked.json()["data"].as_array().expect("a list").clone();
+    let format = checks.iter().find(|check| check["id"] == "format").expect("the format is checked");
+    assert!(format["message"].as_str().is_some_and(|message| message.contains("built anew")), "{format}");
+    let kept = || std::fs::read_to_string(place.data().join("meta.redb")).expect("the file");
+    assert_eq!(kept(), "these are no rows", "looking changes nothing");
+    let server = place.serve();
+    assert_eq!(server.me(&token), 200);
+    let ended = server.stop();
+    assert!(ended.stderr.contains("quarantine/1.meta.redb"), "{ended:?}");
+    let aside = std::fs::read_to_string(place.data().join("quarantine/1.meta.redb"));
+    assert_eq!(aside.expect("it is set aside"), "these are no rows");
+}
+
+#[test]
+fn a_damaged_index_without_a_journal_is_told_and_left_alone() {
     let place = Place::new();
     place.ok(&["token", "create", "--user", "pia", "--scope", "read"]);
     let file = place.data().join("meta.redb");
-    std::fs::write(&file, "these are no rows").expect("a file");
-    let ended = place.run(&["serve", "--listen", "127.0.0.1:0"]);
-    assert_eq!(ended.code(), 12, "{ended:?}");
-    assert_eq!(std::fs::read_to_string(&file).expect("the file"), "these are no rows");
-    let ended = place.run(&["check", "--json"]);
-    assert_eq!(ended.code(), 3);
-    let checks = ended.json()["data"].as_array().expect("a list").clone();
-    let format = checks.iter().find(|check| check["id"] == "format").expect("the format is checked");
-    assert_eq!(format["status"], "fail");
+    std::fs::remove_dir_all(place.data().join("journal")).expect("it goes");
+    for broken in ["these are no rows", ""] {
+        std::fs::write(&file, broken).expect("a file");
+        let ended = place.run(&["serve", "--listen", "127.0.0.1:0"]);
+        assert_eq!(ended.code(), 12, "{ended:?}");
+        assert_eq!(std::fs::read_to_string(&file).expect("the file"), broken);
+        assert!(!place.data().join("journal").exists(), "nothing was made");
+    }
 }
 
 #[test]

@@ -6,7 +6,11 @@
 mod binary;
 mod directory;
 mod first_admin;
+mod full_disk;
+mod kill9;
 mod memory;
+mod opening;
+mod operations;
 mod program;
 mod secrets;
 mod serve;

@@ -6,12 +6,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::program::{Ended, Place, Server};
+use vix_registry::domain::digest::Sha256;
+
+use crate::program::{Ended, Place, Server, request};
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md");
+
+/// The most versions that are published while a block runs.
+const PUBLISHED_MAX: u32 = 10_000;
 
 /// Every block, and the tools that it needs beside a shell.
 const BLOCKS: &[(&str, &[&str])] = &[
@@ -54,8 +58,15 @@ fn every_block_of_commands_about_data_is_run_by_a_test() {
 struct Site {
     place: Place,
     server: Option<Server>,
+    address: String,
     token: String,
-    acknowledged: Mutex<Vec<u32>>,
+    acknowledged: Vec<u32>,
+}
+
+fn publish(address: &str, token: &str, number: u32) {
+    let path = format!("{}?create=true", path(number));
+    let (status, body) = request(address, "PUT", &path, Some(token), &bytes(number));
+    assert_eq!(status, 201, "{body}");
 }
 
 fn path(number: u32) -> String {
@@ -72,20 +83,19 @@ impl Site {
         let place = Place::new();
         let server = place.serve();
         let token = place.ok(&["token", "create", "--user", "pia", "--scope", "publish"]);
-        let site = Self { place, server: Some(server), token, acknowledged: Mutex::new(Vec::new()) };
+        let address = server.address.clone();
+        let mut site = Self { place, server: Some(server), address, token, acknowledged: Vec::new() };
         (1..=8).for_each(|number| site.publish(number));
         site
     }
 
-    fn server(&self) -> &Server {
-        self.server.as_ref().expect("it runs")
+    fn publish(&mut self, number: u32) {
+        publish(&self.address, &self.token, number);
+        self.acknowledged.push(number);
     }
 
-    fn publish(&self, number: u32) {
-        let path = format!("{}?create=true", path(number));
-        let (status, body) = self.server().request("PUT", &path, Some(&self.token), &bytes(number));
-        assert_eq!(status, 201, "{body}");
-        self.acknowledged.lock().expect("no publisher panicked").push(number);
+    fn get(&self, number: u32) -> u16 {
+        request(&self.address, "GET", &path(number), None, b"").0
     }
 
     fn copy(&self) -> PathBuf {
@@ -109,27 +119,30 @@ impl Site {
         ended
     }
 
+    fn stop(&mut self) {
+        self.server.take().expect("it runs").stop();
+    }
+
     /// Runs the block while somebody publishes; answers with what was acknowledged before it began.
-    fn run_live(&self, name: &str) -> Vec<u32> {
-        let before = self.acknowledged.lock().expect("no publisher panicked").clone();
+    fn run_live(&mut self, name: &str) -> Vec<u32> {
+        let before = self.acknowledged.clone();
         let done = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let first = before.len() as u32 + 1;
-                for number in first..first + 10_000 {
-                    if done.load(Ordering::Acquire) {
-                        break;
-                    }
-                    self.publish(number);
-                }
+        let (address, token, done) = (&self.address, &self.token, &done);
+        let first = before.last().map_or(1, |last| last + 1);
+        let more = std::thread::scope(|scope| {
+            let publisher = scope.spawn(move || {
+                let go_on = |_: &u32| !done.load(Ordering::Acquire);
+                let numbers = (first..first + PUBLISHED_MAX).take_while(go_on);
+                numbers.inspect(|number| publish(address, token, *number)).collect::<Vec<u32>>()
             });
             // Also when the block fails: the publisher has to end, or the scope never does.
             let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.run(name)));
             done.store(true, Ordering::Release);
-            if let Err(panic) = ended {
-                std::panic::resume_unwind(panic);
-            }
+            let more = publisher.join().expect("everything is acknowledged");
+            ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            more
         });
+        self.acknowledged.extend(more);
         before
     }
 
@@ -165,7 +178,7 @@ fn check_copy(name: &str) {
     if !has_tools(name) {
         return;
     }
-    let site = Site::new();
+    let mut site = Site::new();
     let before = site.run_live(name);
     site.check(&site.copy(), &before);
 }
@@ -195,7 +208,7 @@ fn a_second_pass_brings_a_copy_up_to_date() {
     if !has_tools("rsync") {
         return;
     }
-    let site = Site::new();
+    let mut site = Site::new();
     let first = site.run_live("rsync");
     let second = site.run_live("second");
     assert!(second.len() > first.len(), "something was published between the passes");
@@ -206,7 +219,7 @@ fn a_second_pass_brings_a_copy_up_to_date() {
 fn a_backup_is_restored_into_an_empty_place() {
     let mut site = Site::new();
     let before = site.run_live("create");
-    site.server.take().expect("it runs").stop();
+    site.stop();
     site.run("restore");
     site.check(&site.place.data(), &before);
     site.check(&site.place.path("reg.old"), &before);
@@ -216,24 +229,24 @@ fn a_backup_is_restored_into_an_empty_place() {
 fn what_is_whole_is_found_to_be_whole_beside_the_server_and_without() {
     let mut site = Site::new();
     site.run_live("verify");
-    site.server.take().expect("it runs").stop();
+    site.stop();
     site.run("verify");
 }
 
 #[test]
 fn garbage_is_planned_and_removed_and_what_was_purged_goes_at_once_when_told_so() {
-    let site = Site::new();
+    let mut site = Site::new();
     site.run_live("full");
     site.run("purge");
-    assert_eq!(site.server().request("GET", &path(1), None, b"").0, 410);
-    let digest = |number| format!("{:x}", <sha2::Sha256 as sha2::Digest>::digest(bytes(number)));
+    assert_eq!(site.get(1), 410);
+    let digest = |number| Sha256::of(&bytes(number)).to_hex();
     let file = |number| site.place.data().join(format!("blobs/sha256/{}/{}", &digest(number)[..2], digest(number)));
     site.run("full");
     assert!(file(1).exists(), "it stays for copies under way");
     site.run("now");
-    assert!(!file(1).exists() && file(2).exists());
-    let rest = site.acknowledged.lock().expect("no publisher panicked").iter().copied().skip(1).collect::<Vec<_>>();
-    for number in rest {
-        assert_eq!(site.server().request("GET", &path(number), None, b"").0, 200);
+    let left = std::fs::read(file(1)).expect("a note of what was there");
+    assert!(left.starts_with(b"VIXRGONE ") && file(2).exists());
+    for number in &site.acknowledged[1..] {
+        assert_eq!(site.get(*number), 200);
     }
 }

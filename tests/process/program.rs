@@ -183,33 +183,36 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(command: &mut Command) -> Self {
+        Self::try_start(command).unwrap_or_else(|ended| panic!("it does not listen: {ended:?}"))
+    }
+
+    /// As [`Server::start`]; one that refuses to serve tells how it ended.
+    pub(crate) fn try_start(command: &mut Command) -> Result<Self, Ended> {
         let process = Running::spawn(command);
         match process.stdout.recv_timeout(PATIENCE) {
             Ok(line) => {
                 let address = line.trim_end().strip_prefix("listening on http://");
                 let address = address.unwrap_or_else(|| panic!("it said `{line}`")).to_owned();
-                Self { process, address }
+                Ok(Self { process, address })
             }
-            Err(error) => panic!("it does not listen ({error}): {:?}", process.end()),
+            Err(_) => Err(process.end()),
         }
     }
 
     /// Sends one request and answers with status and body.
     pub(crate) fn request(&self, method: &str, path: &str, token: Option<&str>, body: &[u8]) -> (u16, String) {
-        let mut stream = TcpStream::connect(&self.address).expect("the server accepts");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
-        let credentials = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{credentials}content-length: {}\r\n\r\n",
-            self.address,
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).expect("the server reads");
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).expect("the server answers");
-        let answer = String::from_utf8_lossy(&answer);
-        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line");
-        (status, answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned())
+        request(&self.address, method, path, token, body)
+    }
+
+    /// Sends one request with one more header line.
+    pub(crate) fn request_with(
+        &self,
+        method: &str,
+        path: &str,
+        token: Option<&str>,
+        (header, body): (&str, &[u8]),
+    ) -> (u16, String) {
+        send(&self.address, (method, path), token, (header, body))
     }
 
     /// The status of `/v1/me` with this token.
@@ -229,6 +232,33 @@ impl Server {
     pub(crate) fn kill(self) {
         drop(self.process);
     }
+}
+
+/// Sends one request to the server at that address and answers with status and body.
+pub(crate) fn request(address: &str, method: &str, path: &str, token: Option<&str>, body: &[u8]) -> (u16, String) {
+    send(address, (method, path), token, ("accept: */*", body))
+}
+
+fn send(
+    address: &str,
+    (method, path): (&str, &str),
+    token: Option<&str>,
+    (header, body): (&str, &[u8]),
+) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).expect("the server accepts");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    let credentials = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{header}\r\n{credentials}content-length: {}\r\n\r\n",
+        body.len()
+    );
+    // A server that refused already may have stopped reading: its answer is there all the same.
+    let sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap_or_else(|error| panic!("no answer ({error}), sent: {sent:?}"));
+    let answer = String::from_utf8_lossy(&answer);
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line");
+    (status, answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned())
 }
 
 /// Whether the text holds a whole token.

@@ -37,6 +37,8 @@ const GROUPS: &[&[Check]] = &[
     logins::FAILURES,
     logins::CROWD,
     stores::STORES,
+    stores::JOURNAL,
+    stores::LARGE,
     stores::FULL,
 ];
 

@@ -10,14 +10,34 @@ use crate::support::{Ask, Client};
 pub(crate) const STORES: &[Check] = &[
     Check { key: "storage.queue", value: "1", see: queue },
     Check { key: "storage.cache_bytes", value: "3 MiB", see: cache_bytes },
+    Check { key: "backup.dir", value: "backups", see: backup_dir },
     Check { key: "downloads.flush_interval", value: "10 ms", see: flush_interval },
 ];
+
+pub(crate) const JOURNAL: &[Check] = &[
+    Check { key: "storage.rotate_bytes", value: "4 KiB", see: rotate_bytes },
+    Check { key: "storage.retention", value: "1 s", see: retention },
+];
+
+pub(crate) const LARGE: &[Check] =
+    &[Check { key: "storage.journal_bytes_max", value: "1 MiB", see: journal_bytes_max }];
 
 pub(crate) const FULL: &[Check] = &[Check { key: "storage.free_bytes_min", value: "1 TiB", see: free_bytes_min }];
 
 #[test]
 fn the_store_is_set_up_as_told() {
     see_each(STORES);
+}
+
+#[test]
+fn the_journal_is_cut_into_logs_and_keeps_them_as_told() {
+    see_each(JOURNAL);
+}
+
+#[test]
+fn a_large_journal_cuts_the_retention_short() {
+    let [Check { key, value, see }] = LARGE else { panic!("one key is looked at") };
+    see(&mut Registry::start(&[(*key, *value), ("storage.rotate_bytes", "32 KiB")]));
 }
 
 #[test]
@@ -69,6 +89,75 @@ fn flush_interval(registry: &mut Registry) {
     while client.ask(&ask).expect(200).data()["downloads"] != 1 {
         assert!(began.elapsed() < Duration::from_secs(30), "the download is not written down");
     }
+}
+
+/// A backup comes to stand in the folder, if that is there.
+fn backup_dir(registry: &mut Registry) {
+    let began = Instant::now();
+    let ask = Ask::json("POST", "/v1/admin/backup", &json!({"name": "one"})).token(&registry.admin);
+    let folder = registry.path("backups");
+    std::fs::create_dir(&folder).expect("a folder");
+    let mut answer = registry.ask(&ask);
+    // The queue of this server has one place.
+    while answer.reason() == "overloaded" {
+        assert!(began.elapsed() < Duration::from_secs(30), "the queue is never free");
+        answer = registry.ask(&ask);
+    }
+    let job = answer.expect(202).data()["id"].as_str().expect("an id").to_owned();
+    while !folder.join("one").exists() {
+        let told = registry.ask(&Ask::get(&format!("/v1/admin/jobs/{job}")).token(&registry.admin)).expect(200).data();
+        assert_ne!(told["state"], "failed", "{told}");
+        assert!(began.elapsed() < Duration::from_secs(30), "{told}");
+    }
+}
+
+/// The names in `journal/` with this ending; of files that are more than the note of what was there.
+fn journal(registry: &Registry, ending: &str) -> Vec<String> {
+    let folder = registry.place.data().join("journal");
+    let mut names = crate::program::names(&folder);
+    names.retain(|name| {
+        let is_whole = std::fs::metadata(folder.join(name)).is_ok_and(|file| file.len() > NOTE_BYTES_MAX);
+        name.ends_with(ending) && is_whole
+    });
+    names
+}
+
+/// Longer than any note under the name of a removed file.
+const NOTE_BYTES_MAX: u64 = 100;
+
+/// Publishes until `seen`.
+fn publish_until(registry: &Registry, package: &str, mut seen: impl FnMut() -> bool) {
+    let began = Instant::now();
+    for number in 0.. {
+        if seen() {
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_mins(1), "nothing came of {number} versions");
+        registry.put(package, &format!("{number}.0.0"), "bytes").expect(201);
+    }
+}
+
+fn rotate_bytes(registry: &mut Registry) {
+    publish_until(registry, "rotated", || !journal(registry, ".snap").is_empty());
+    assert!(journal(registry, ".log").len() > 1);
+}
+
+/// The first log goes once a snapshot that replaces it has stood for the second.
+fn retention(registry: &mut Registry) {
+    publish_until(registry, "retained", || {
+        !journal(registry, ".log").iter().any(|name| name.starts_with("0000000001."))
+    });
+}
+
+/// The retention in force is told by those who show how the journal stands.
+fn journal_bytes_max(registry: &mut Registry) {
+    let storage = |registry: &Registry| {
+        let stats = registry.ask(&Ask::get("/v1/admin/stats").token(&registry.admin)).expect(200).json();
+        stats["meta"]["storage"].clone()
+    };
+    assert_eq!(storage(registry)["retention_s"], 24 * 3600);
+    publish_until(registry, "large", || storage(registry)["retention_s"] == 3600);
+    assert!(storage(registry)["journal_bytes"].as_u64().is_some_and(|bytes| bytes > 1 << 20));
 }
 
 fn free_bytes_min(registry: &mut Registry) {

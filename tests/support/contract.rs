@@ -38,7 +38,10 @@ pub(crate) fn check(ask: &Ask, answer: &Answer) {
             assert!(declared.contains(&answer.status), "{told} is not among the declared {declared:?}");
             check_media(route, answer, &told);
             let is_whole = ask.method != "HEAD" && answer.whole && !answer.has("content-encoding");
-            if is_whole && answer.header("content-type") == "application/json" && [200, 201].contains(&answer.status) {
+            if is_whole
+                && answer.header("content-type") == "application/json"
+                && [200, 201, 202].contains(&answer.status)
+            {
                 shapes::check(route.id, &answer.json()["data"]);
             }
         }

@@ -181,7 +181,8 @@ impl Persona {
 
 const USERS: [&str; 7] = ["reader", "publisher", "owner", "other", "root", "gone", "nspub"];
 
-fn user_id(name: &str) -> Id {
+/// The id of a user of the tests.
+pub(crate) fn user_id(name: &str) -> Id {
     Id(1 + USERS.iter().position(|known| *known == name).expect("a user of the tests") as u128)
 }
 

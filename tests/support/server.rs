@@ -112,6 +112,7 @@ impl Server {
                 let service = move |request, info| pipeline::handle(Arc::clone(&answering), request, info);
                 serve(vec![Listener::Tcp(listener)], limits, Arc::new(service), stopped).await;
                 served.tracker.idle().await;
+                served.services.jobs.stop().await;
             });
         });
         Running { address, app, stores, handle, shutdown, thread }

@@ -43,7 +43,7 @@ fn members(operation: &str) -> Option<Vec<&'static str>> {
         "listDependents" => ("name version req kind optional", ""),
         "resolveClosure" | "resolve" => ("roots packages", ""),
         "getStats" => (STATS, ""),
-        "listJobs" | "getJob" => (JOB, ""),
+        "backup" | "verify" | "gc" | "listJobs" | "getJob" => (JOB, ""),
         "getService" => (SERVICE, ""),
         "getHealth" | "getLivez" => ("status version", ""),
         _ => return None,

@@ -14,10 +14,10 @@ use crate::cli::exit::{CliError, Exit};
 use crate::cli::output::Shown;
 use crate::cli::process;
 use crate::cli::transport::{Call, Transport};
+use crate::cli::wire_up::store_options;
 use crate::config::Config;
-use crate::storage::directory::{Create, DataDirectory, DirectoryError, INITIAL_TOKEN_FILE, StoreOptions};
+use crate::storage::directory::{Create, DataDirectory, DirectoryError, INITIAL_TOKEN_FILE};
 use crate::storage::fs::{Fs as _, RealFs};
-use crate::storage::open::unwatched;
 
 /// A sync that takes longer makes every publish slow.
 const SLOW_SYNC: Duration = Duration::from_millis(500);
@@ -25,8 +25,6 @@ const SLOW_SYNC: Duration = Duration::from_millis(500);
 const CLOCK_MIN: Duration = Duration::from_hours(20_454 * 24);
 /// How far a file's time may lie ahead before a clock was set back.
 const CLOCK_SKEW_MAX: Duration = Duration::from_mins(5);
-/// For opening the data once; a server's own come from the configuration.
-const OPTIONS: StoreOptions = StoreOptions { cache_bytes: 8 << 20, queue_length: 1 };
 
 /// How one thing is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -205,9 +203,9 @@ async fn data(config: &Config, findings: &mut Findings) {
     match DataDirectory::open(&config.data, Create::No) {
         Ok(directory) => {
             findings.ok("lock", "no process has the directory");
-            match directory.open_metadata(OPTIONS, &unwatched) {
-                Ok(_metadata) => findings.ok("format", "the metadata opens, and this program knows its format"),
-                Err(error) => findings.fail("format", error.into()),
+            match directory.examine(store_options(config)) {
+                Ok(how) => findings.ok("format", how),
+                Err(error) => findings.fail("format", CliError::opening(directory.path(), error)),
             }
         }
         Err(error @ DirectoryError::Locked { .. }) => findings.fail("lock", error.into()),

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use super::table::{cell, lines};
-use super::{both, runtime, with_registry};
+use super::{both, now, runtime, with_registry};
 use crate::cli::args::{Globals, ServeArgs};
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::output::Shown;
@@ -21,6 +21,7 @@ use crate::cli::transport::{Call, Transport};
 use crate::config::Config;
 use crate::domain::time::Timestamp;
 use crate::storage::directory::Create;
+use crate::telemetry::clean;
 
 /// How long a server may take to say that it is ready.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -36,15 +37,30 @@ pub fn status(global: &Globals) -> Result<Shown, CliError> {
             Transport::InProcess(_) => "no server runs on the directory",
         };
         let stats = transport.call(Call::new("GET", "/v1/admin/stats")).await?;
-        let standing = standing(&stats["meta"]["storage"], Timestamp(jiff::Timestamp::now().as_millisecond()));
+        let standing = standing(&stats["meta"]["storage"], now());
         Ok(both(stats, |stats| format!("{runs}\n{}\n{standing}", lines(stats))))
     })
 }
 
 /// How it stands with its disk, a line for each thing.
 fn standing(storage: &Value, now: Timestamp) -> String {
-    let kept = ["backup", "verify", "gc"].map(|kind| format!("{kind:<16}  {}", last(&storage[kind], now)));
-    kept.join("\n")
+    let mut told: Vec<(&str, String)> = ["backup", "verify", "gc"].map(|kind| (kind, last(&storage[kind], now))).into();
+    let seconds = |key: &str| storage[key].as_u64().map(span);
+    let snapshot =
+        seconds("snapshot_age_s").map_or_else(|| "no snapshot".to_owned(), |age| format!("snapshot {age} old"));
+    told.push(("journal", format!("{} bytes, {snapshot}", cell(&storage["journal_bytes"]))));
+    told.push(("retention", seconds("retention_s").unwrap_or_default()));
+    let state = match (storage["read_only"] == true, storage["full"] == true) {
+        (false, false) => "takes writes",
+        (false, true) => "full: nothing is published until there is room",
+        (true, false) => "takes no writes",
+        (true, true) => "full, and takes no writes",
+    };
+    told.push(("disk", state.to_owned()));
+    if let Some(error) = storage["first_error"].as_str() {
+        told.push(("first_error", clean(error).into_owned()));
+    }
+    told.iter().map(|(name, text)| format!("{name:<16}  {text}")).collect::<Vec<_>>().join("\n")
 }
 
 /// How something last went, and how long ago.
@@ -60,7 +76,10 @@ fn last(report: &Value, now: Timestamp) -> String {
 
 /// A length of time in its largest unit; a clock that was set back makes it nothing.
 fn age(then: Timestamp, now: Timestamp) -> String {
-    let seconds = now.0.saturating_sub(then.0).max(0) / 1000;
+    span(u64::try_from(now.0.saturating_sub(then.0)).unwrap_or(0) / 1000)
+}
+
+fn span(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7200 => format!("{} min", seconds / 60),

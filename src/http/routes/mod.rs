@@ -18,7 +18,7 @@ use super::wire::Envelope;
 use super::wire::audit::Audit;
 use super::wire::closure::{Closure, Dependent, ResolveRequest};
 use super::wire::feed::{Change, Stats};
-use super::wire::jobs::Job;
+use super::wire::jobs::{GcRequest, Job, NewBackup};
 use super::wire::members::{Member, NewMember};
 use super::wire::namespaces::{Namespace, NamespacePatch, NewNamespace};
 use super::wire::operations::{Health, Ready, Service};
@@ -192,6 +192,15 @@ pub static ROUTES: &[Route] = &[
         .query(&[AFTER, LOG, CHANGES_LIMIT, WAIT]).statuses(&[200, 401]),
     Route::get("/v1/admin/stats", "getStats", Json(schema::<Envelope<Stats>>), handler!(discovery::stats))
         .open_to(Access::InstanceAdmin, "How much there is").no_store(),
+    Route::post("/v1/admin/backup", "backup", Json(schema::<Envelope<Job>>), handler!(jobs::backup))
+        .open_to(Access::InstanceAdmin, "Begin to make a backup in the folder that is configured for it")
+        .body(Takes(schema::<NewBackup>)).statuses(&[202, 409, 412]).deed("admin.backup"),
+    Route::post("/v1/admin/verify", "verify", Json(schema::<Envelope<Job>>), handler!(jobs::verify))
+        .open_to(Access::InstanceAdmin, "Begin to read every byte and row, to find what is wrong")
+        .statuses(&[202, 409]).deed("admin.verify"),
+    Route::post("/v1/admin/gc", "gc", Json(schema::<Envelope<Job>>), handler!(jobs::gc))
+        .open_to(Access::InstanceAdmin, "Begin to tell what nothing needs any more, and to remove it when asked to apply")
+        .body(Takes(schema::<GcRequest>)).statuses(&[202, 409]).deed("admin.gc"),
     Route::get("/v1/admin/jobs", "listJobs", List(schema::<Envelope<Vec<Job>>>), handler!(jobs::list))
         .open_to(Access::InstanceAdmin, "Long works since the server started, newest first; 100 are remembered")
         .query(&[LIMIT, CURSOR]).no_store(),

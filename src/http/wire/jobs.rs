@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::backup::BackupName;
 use crate::domain::refusal::Refusal;
 use crate::http::problem;
-use crate::services::jobs::{self, RegistryJob};
+use crate::services::jobs::{self, GcAsk, RegistryJob};
 
 /// A backup to be made.
 #[derive(Deserialize, JsonSchema)]
@@ -36,6 +36,13 @@ pub struct GcRequest {
     /// way are void then.
     #[serde(default)]
     pub now: bool,
+}
+
+impl GcRequest {
+    /// What the service is asked.
+    pub fn read(&self) -> GcAsk {
+        GcAsk { apply: self.apply, now: self.now }
+    }
 }
 
 /// A long work that goes on after its request.
@@ -108,6 +115,10 @@ pub struct BackupResult {
     pub blob_bytes: u64,
     /// Of the blobs, those that are hard links to the registry's own files and share its disk's fate.
     pub linked: u64,
+    /// What is wrong with the registry's artifacts, and so with the backup's; empty is good.
+    pub findings: Vec<Finding>,
+    /// How many findings are left off the list, which has 1000 at most.
+    pub findings_left_off: u64,
 }
 
 /// What was read, and what was found.
@@ -209,23 +220,31 @@ impl From<&jobs::JobResult> for JobResult {
 
 impl From<&jobs::BackupResult> for BackupResult {
     fn from(backup: &jobs::BackupResult) -> Self {
-        let jobs::BackupResult { name, number, rows, blobs, blob_bytes, linked } = backup.clone();
-        Self { name, number, rows, blobs, blob_bytes, linked }
+        let jobs::BackupResult { name, number, rows, blobs, blob_bytes, linked, findings, findings_left_off } =
+            backup.clone();
+        let findings = findings.into_iter().map(Finding::from).collect();
+        Self { name, number, rows, blobs, blob_bytes, linked, findings, findings_left_off }
     }
 }
 
 impl From<&jobs::VerifyResult> for VerifyResult {
     fn from(verify: &jobs::VerifyResult) -> Self {
-        let finding = |jobs::Finding { file, what, fix }| Finding { file, what, fix };
         Self {
             blobs: verify.blobs,
             blob_bytes: verify.blob_bytes,
             frames: verify.frames,
             snapshots: verify.snapshots,
             rows: verify.rows,
-            findings: verify.findings.iter().cloned().map(finding).collect(),
+            findings: verify.findings.iter().cloned().map(Finding::from).collect(),
             findings_left_off: verify.findings_left_off,
         }
+    }
+}
+
+impl From<jobs::Finding> for Finding {
+    fn from(finding: jobs::Finding) -> Self {
+        let jobs::Finding { file, what, fix } = finding;
+        Self { file, what, fix }
     }
 }
 

@@ -14,6 +14,18 @@ pub struct Standing {
     pub verify: Option<Report>,
     /// How garbage was last removed.
     pub gc: Option<Report>,
+    /// For how many seconds of a running server what was superseded or dropped is kept now.
+    pub retention_s: u64,
+    /// Bytes of the journal.
+    pub journal_bytes: u64,
+    /// How many seconds of a running server ago the newest snapshot was durable.
+    pub snapshot_age_s: Option<u64>,
+    /// Whether nothing can be written now.
+    pub read_only: bool,
+    /// Whether the disk has no room left but what is reserved.
+    pub full: bool,
+    /// The first error of the disk since the start.
+    pub first_error: Option<String>,
 }
 
 /// How something last went.
@@ -31,9 +43,17 @@ pub struct Report {
 
 impl From<standing::Standing> for Standing {
     fn from(standing: standing::Standing) -> Self {
-        let standing::Standing { backup, verify, gc } = standing;
-        let [backup, verify, gc] = [backup, verify, gc].map(|report| report.map(Report::from));
-        Self { backup, verify, gc }
+        Self {
+            backup: standing.backup.map(Report::from),
+            verify: standing.verify.map(Report::from),
+            gc: standing.gc.map(Report::from),
+            retention_s: standing.retention_s,
+            journal_bytes: standing.journal_bytes,
+            snapshot_age_s: standing.snapshot_age_s,
+            read_only: standing.read_only,
+            full: standing.full,
+            first_error: standing.first_error,
+        }
     }
 }
 

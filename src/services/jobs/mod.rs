@@ -4,17 +4,24 @@
 //! nothing, and a server that stops stops them at their next piece, after which everything is as harmless as if it had
 //! been killed there. What each kind does is an engine's of the storage layer or a service's; start at [`JobService`].
 
+mod backup;
 mod board;
+mod gc;
 mod job;
 mod result;
+mod verify;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use board::JOBS_MAX;
 use board::{Board, Ended};
+pub use gc::GcAsk;
 pub use job::{Job, JobError, JobKind, JobState};
+use result::findings;
 pub use result::{BackupResult, Finding, GcEntry, GcResult, JobResult, LISTED_MAX, VerifyResult};
+#[cfg(test)]
+pub(super) use verify::Live;
 
 use super::accounts::page;
 use super::context::Deed;
@@ -49,7 +56,7 @@ pub struct Order<'a, W> {
     /// What the audit calls it.
     pub action: &'static str,
     /// What it is done to, for the audit.
-    pub target: &'a str,
+    pub target: Option<&'a str>,
     /// What is done, on a thread that may block.
     pub work: W,
 }
@@ -129,7 +136,7 @@ impl JobService {
         instance_admin(&ctx.caller)?;
         let Order { kind, action, target, work } = order;
         let task = self.board.admit(new_id(ctx.now)?, kind, ctx.now)?;
-        if let Err(error) = self.audit(ctx, Deed::to_target(action, target)).await {
+        if let Err(error) = self.audit(ctx, Deed { action, target, ..Deed::default() }).await {
             self.board.withdraw(&task);
             return Err(error);
         }

@@ -1,6 +1,7 @@
 //! What jobs end with.
 
 use crate::services::reports::Outcome;
+use crate::storage::scrub::{self, Findings};
 
 /// Most findings, or entries of a gc's plan, that one result lists; the rest is counted.
 pub const LISTED_MAX: usize = 1000;
@@ -31,6 +32,10 @@ pub struct BackupResult {
     pub blob_bytes: u64,
     /// Of the blobs, those that are hard links to the registry's own files and share its disk's fate.
     pub linked: u64,
+    /// What is wrong with the registry's artifacts, and so with the backup's; at most [`LISTED_MAX`].
+    pub findings: Vec<Finding>,
+    /// How many more were found.
+    pub findings_left_off: u64,
 }
 
 /// Something that is not as it should be.
@@ -97,15 +102,34 @@ pub struct GcResult {
     pub entries_left_off: u64,
 }
 
+/// What an engine found, as jobs tell it.
+pub(super) fn findings(found: &Findings) -> Vec<Finding> {
+    let told = |finding: &scrub::Finding| {
+        let scrub::Finding { file, what, fix, blob: _ } = finding.clone();
+        Finding { file, what, fix }
+    };
+    found.list().iter().map(told).collect()
+}
+
 fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
 impl BackupResult {
+    /// How it is remembered.
+    pub fn outcome(&self) -> Outcome {
+        if self.findings.is_empty() { Outcome::Ok } else { Outcome::Findings }
+    }
+
     /// In one line.
     pub fn summary(&self) -> String {
-        let blobs = counted(self.blobs, "blob", "blobs");
-        format!("`{}`: {} rows, {blobs} of {} bytes", self.name, self.rows, self.blob_bytes)
+        let (blobs, findings) = (counted(self.blobs, "blob", "blobs"), self.findings.len() as u64);
+        let mut told = format!("`{}`: {} rows, {blobs} of {} bytes", self.name, self.rows, self.blob_bytes);
+        if findings > 0 {
+            let findings = counted(findings.saturating_add(self.findings_left_off), "finding", "findings");
+            told = format!("{told}; {findings} about artifacts that were damaged before");
+        }
+        told
     }
 }
 
@@ -113,6 +137,11 @@ impl VerifyResult {
     /// How many findings there are, listed or not.
     pub fn findings_count(&self) -> u64 {
         self.findings_left_off.saturating_add(self.findings.len() as u64)
+    }
+
+    /// How it is remembered.
+    pub fn outcome(&self) -> Outcome {
+        if self.findings_count() > 0 { Outcome::Findings } else { Outcome::Ok }
     }
 
     /// In one line.
@@ -136,9 +165,8 @@ impl JobResult {
     /// What is remembered of it; a plan changes nothing, so it is nothing to remember.
     pub fn report(&self) -> Option<(Outcome, String)> {
         match self {
-            Self::Backup(backup) => Some((Outcome::Ok, backup.summary())),
-            Self::Verify(verify) if verify.findings_count() > 0 => Some((Outcome::Findings, verify.summary())),
-            Self::Verify(verify) => Some((Outcome::Ok, verify.summary())),
+            Self::Backup(backup) => Some((backup.outcome(), backup.summary())),
+            Self::Verify(verify) => Some((verify.outcome(), verify.summary())),
             Self::Gc(gc) => gc.applied.then(|| (Outcome::Ok, gc.summary())),
         }
     }

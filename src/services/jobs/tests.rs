@@ -13,7 +13,7 @@ fn order<W>(kind: JobKind, work: W) -> Order<'static, W>
 where
     W: FnOnce(&dyn Progress) -> Result<JobResult, Broken> + Send + 'static,
 {
-    Order { kind, action: "admin.verify", target: "", work }
+    Order { kind, action: "admin.verify", target: None, work }
 }
 
 fn verified() -> JobResult {

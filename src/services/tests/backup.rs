@@ -9,7 +9,7 @@ use crate::storage::fs::RealFs;
 use crate::storage::journal::name::FileKind;
 use crate::storage::progress::{Advance, Cancelled, Progress, Unwatched};
 use crate::storage::redb::METADATA_FILE;
-use crate::storage::scrub::fixture::{CACHE_BYTES, Directory, Shape, files_under, verify_copy};
+use crate::storage::scrub::fixture_tests::{CACHE_BYTES, Directory, Shape, files_under, verify_copy};
 
 const OPTIONS: BackupOptions = BackupOptions { copy: false, cache_bytes: CACHE_BYTES };
 

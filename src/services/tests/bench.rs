@@ -28,7 +28,7 @@ use crate::storage::fs::RealFs;
 use crate::storage::progress::Unwatched;
 use crate::storage::redb::{Options, RedbMetadata, RotationRule};
 use crate::storage::scrub::Findings;
-use crate::storage::scrub::memory::MemoryRows;
+use crate::storage::scrub::memory_tests::MemoryRows;
 use crate::storage::scrub::rows::check_rows;
 use crate::storage::{Cost, Decided, Metadata as _, Moment, View};
 

@@ -3,17 +3,20 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use tokio::runtime::Handle;
+
 use super::bench::{Bench, package, version};
 use crate::domain::digest::Sha256;
 use crate::services::Context;
 use crate::services::Policy;
+use crate::services::jobs::Live;
 use crate::services::versions::VersionRef;
 use crate::storage::backup::{BackupOptions, create};
 use crate::storage::fs::{Fs, RealFs};
 use crate::storage::progress::Unwatched;
 use crate::storage::redb::RotationRule;
 use crate::storage::scrub::blobs::blob_file;
-use crate::storage::scrub::fixture::{CACHE_BYTES, Directory, verify_copy};
+use crate::storage::scrub::fixture_tests::{CACHE_BYTES, Directory, verify_copy};
 use crate::storage::scrub::replica::Workshop;
 use crate::storage::scrub::verify::{Verification, VerifyReport, Whose, verify};
 
@@ -29,8 +32,9 @@ fn workshop(bench: &Bench) -> Workshop {
 
 fn verify_live(bench: &Bench) -> VerifyReport {
     let workshop = workshop(bench);
-    let whose = Whose::Server(&*bench.stores.metadata);
-    verify(&Verification { workshop: &workshop, whose, bytes_per_second_max: None }, &Unwatched).unwrap()
+    let live = Live { metadata: Arc::clone(&bench.stores.metadata), runtime: Handle::current() };
+    let work = Verification { workshop: &workshop, whose: Whose::Server(&live), bytes_per_second_max: None };
+    tokio::task::block_in_place(|| verify(&work, &Unwatched)).unwrap()
 }
 
 /// Publishes, yanks and purges until told to stop; `acknowledged` counts the publishes.
@@ -91,7 +95,7 @@ async fn verify_and_backup_beside_a_busy_server_find_nothing_wrong_and_miss_noth
     assert!(stopped.compared >= stopped.rows, "{stopped:?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_blob_is_never_served_and_a_publish_of_the_same_bytes_heals_it() {
     let bench = busy();
     let pia = bench.user("pia").await;
@@ -127,7 +131,7 @@ async fn served(bench: &Bench, who: &Context) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rot_under_a_running_server_is_found_and_named() {
     let bench = busy();
     let pia = bench.user("pia").await;

@@ -6,7 +6,7 @@ use crate::storage::Moment;
 use crate::storage::journal::name::{FileKind, Generation};
 use crate::storage::redb::METADATA_FILE;
 use crate::storage::rows::Row as _;
-use crate::storage::scrub::fixture::{CACHE_BYTES, Directory, Past, Shape};
+use crate::storage::scrub::fixture_tests::{CACHE_BYTES, Directory, Past, Shape};
 use crate::storage::scrub::rebuild::{Rebuilt, rebuild};
 use crate::storage::scrub::verify::VerifyReport;
 use crate::storage::tables::{Counter, Table};

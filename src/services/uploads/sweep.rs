@@ -11,16 +11,24 @@ use crate::storage::blobs::{BlobError, BlobStore};
 use crate::storage::{Cost, Decided, Metadata as _, Moment, StoreError, View};
 
 impl UploadService {
+    /// The uploads whose time is over.
+    ///
+    /// # Errors
+    /// That the store failed.
+    pub async fn expired(&self) -> Result<Vec<UploadId>, ServiceError> {
+        // Nothing is written here: a decision is told the time, which a read is not.
+        let look = |view: &View<'_>, moment: Moment| {
+            Ok(Decided::unchanged(matching(view, |upload| upload.expires_at <= moment.now)?))
+        };
+        Ok(self.stores.metadata.change(look).await?)
+    }
+
     /// Removes the uploads whose time is over, but those that somebody writes to just now: how many there were.
     ///
     /// # Errors
     /// That the store or the disk failed; what was not removed is seen again the next time.
     pub async fn expire_uploads(&self) -> Result<usize, ServiceError> {
-        // Nothing is written here: a decision is told the time, which a read is not.
-        let look = |view: &View<'_>, moment: Moment| {
-            Ok(Decided::unchanged(matching(view, |upload| upload.expires_at <= moment.now)?))
-        };
-        let expired = self.stores.metadata.change(look).await?;
+        let expired = self.expired().await?;
         let mut removed = Vec::new();
         for id in expired {
             match self.stores.blobs.blocking(move |blobs| blobs.remove_upload(&id)).await {

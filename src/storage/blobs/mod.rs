@@ -145,6 +145,11 @@ impl BlobStore {
         run_blocking(move || work(&store)).await
     }
 
+    /// The disk.
+    pub fn fs(&self) -> &Arc<dyn Fs> {
+        &self.fs
+    }
+
     /// The data directory.
     pub fn data(&self) -> &Path {
         &self.data

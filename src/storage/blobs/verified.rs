@@ -20,6 +20,13 @@ pub struct Stamp {
     changed_ns: i64,
 }
 
+impl Stamp {
+    /// How many bytes the file has.
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+}
+
 impl From<Stat> for Stamp {
     fn from(stat: Stat) -> Self {
         Self { inode: stat.inode, size: stat.size, changed_ns: stat.changed_ns }

@@ -1,6 +1,7 @@
 //! Along the logs: from a state to a later one, frame by frame.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use redb::{Database, Durability};
 
@@ -123,22 +124,22 @@ pub(super) fn until(route: &Route, at: Position) -> Route {
     Route { base: route.base, links, tick }
 }
 
-/// Builds an index beside the one that is there, from the route's base to its end; how many frames that took.
+/// Builds an index at `path`, from the route's base to its end; how many frames that took.
 ///
 /// # Errors
 /// That the disk failed, or that the base or a log is not what was written. Nothing is left of the build then.
-pub(super) fn build(place: &Place<'_>, route: &Route) -> Result<(Built, u64), OpenError> {
-    let built = begin_and_build(place, route);
+pub(super) fn build(place: &Place<'_>, route: &Route, path: &Path) -> Result<(Built, u64), OpenError> {
+    let built = begin_and_build(place, route, path);
     if built.is_err()
-        && let Err(error) = place.fs.unlink(&Build::place(place.data))
+        && let Err(error) = place.fs.unlink(path)
     {
         tracing::debug!(%error, "an index that was not finished could not be removed");
     }
     built
 }
 
-fn begin_and_build(place: &Place<'_>, route: &Route) -> Result<(Built, u64), OpenError> {
-    let mut build = place.begin_build()?;
+fn begin_and_build(place: &Place<'_>, route: &Route, path: &Path) -> Result<(Built, u64), OpenError> {
+    let mut build = place.begin_build(path)?;
     let mut meter = Meter { place, done: 0, told: 0 };
     match route.base {
         Base::Nothing => {}

@@ -7,7 +7,7 @@ use super::{OpenError, Place};
 use crate::storage::journal::JOURNAL_FOLDER;
 
 /// Where they go, within the data directory; no part of a backup.
-pub(super) const FOLDER: &str = "quarantine";
+pub const FOLDER: &str = "quarantine";
 /// How many openings' files are kept.
 const KEPT: usize = 3;
 

@@ -20,6 +20,7 @@ use crate::storage::journal::plan::{Base, Copied, Finding, Route, beyond};
 use crate::storage::journal::snapshot::read_snapshot;
 use crate::storage::journal::{JournalStart, settle};
 use crate::storage::progress::PIECE_ROWS_MAX;
+use crate::storage::redb::build::Build;
 use crate::storage::redb::read_view;
 use crate::storage::tables::Table;
 
@@ -39,7 +40,7 @@ pub(super) fn follow(place: &Place<'_>, copied: &Copied, mut facts: JournalFacts
     report.cut = why_cut(&kept, route.end(), late.len());
     report.missing = kept.damaged.iter().copied().collect();
     let route = along::until(&route, at);
-    let (built, frames) = along::build(place, &route)?;
+    let (built, frames) = along::build(place, &route, &Build::place(place.data))?;
     (report.frames, report.rebuilt) = (frames, Some("it is a copy's".to_owned()));
     facts.keep_until(at.generation.number);
     let late: Vec<String> = late.iter().map(|(generation, kind)| generation.shown(*kind)).collect();
@@ -47,6 +48,9 @@ pub(super) fn follow(place: &Place<'_>, copied: &Copied, mut facts: JournalFacts
     let length = tip(&facts, at).map_or(at.end, |tip| tip.length);
     own(place, &at.generation, length)?;
     settle(&**place.fs, place.data, &files(&route))?;
+    // Nor does it make blobs durable, and from now on they are what acknowledged versions consist of.
+    let synced = place.fs.open_dir(place.data).and_then(|dir| place.fs.sync_device(&dir));
+    synced.map_err(OpenError::io("make it durable", place.data))?;
     for folder in EMPTIED {
         empty(place, &place.data.join(folder))?;
     }

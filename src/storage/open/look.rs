@@ -5,7 +5,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use redb::{Builder, Database, DatabaseError, ReadableDatabase as _, StorageError};
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError};
 
 use super::{OpenError, Phase, Place};
 use crate::domain::change::Setting;
@@ -101,6 +101,30 @@ pub(super) fn look(place: &Place<'_>, seal: Option<&Seal>) -> Result<Looked, Ope
     }
 }
 
+/// Where the index stands. One that is as its seal says is opened for reading alone, so that it stays as that says.
+///
+/// # Errors
+/// As [`look`].
+pub(super) fn peek(place: &Place<'_>, seal: Option<&Seal>) -> Result<IndexFacts, OpenError> {
+    let path = place.data.join(METADATA_FILE);
+    let stat = place.fs.open(&path, Access::Read).and_then(|file| place.fs.stat(&file));
+    let is_sealed = seal.zip(stat.ok()).is_some_and(|(seal, stat)| is_as_sealed(seal, &stat));
+    if !is_sealed {
+        return Ok(look(place, None)?.facts);
+    }
+    let opened = catch_unwind(AssertUnwindSafe(|| -> Result<_, OpenError> {
+        let database =
+            Builder::new().set_cache_size(place.options.cache_bytes).open_read_only(&path).map_err(failed)?;
+        Ok(facts(&database)?)
+    }));
+    match opened {
+        Ok(Ok(facts)) => Ok(facts),
+        Ok(Err(error)) if error.is_damage() => Ok(IndexFacts::Unusable),
+        Ok(Err(error)) => Err(error),
+        Err(_panic) => Ok(IndexFacts::Unusable),
+    }
+}
+
 fn is_as_sealed(seal: &Seal, stat: &Stat) -> bool {
     (seal.inode, seal.size, seal.changed_ns) == (stat.inode, stat.size, stat.changed_ns)
 }
@@ -126,7 +150,7 @@ fn failed(error: DatabaseError) -> StoreError {
 
 /// Where the index stands. One that has no history is what a first start leaves that was cut off before its first
 /// frame: there is nothing in it.
-fn facts(database: &Database) -> Result<IndexFacts, StoreError> {
+fn facts(database: &impl ReadableDatabase) -> Result<IndexFacts, StoreError> {
     check_format(database)?;
     let read = database.begin_read().map_err(|error| StoreError::backend("beginning to read", error))?;
     if let Some(position) = read_seq(&read)? {

@@ -15,8 +15,10 @@ mod error;
 mod intake;
 mod look;
 mod original;
+mod partial;
 pub mod presence;
 mod report;
+pub mod salvage;
 pub mod watch;
 
 #[cfg(test)]
@@ -28,6 +30,7 @@ use std::time::Instant;
 
 use redb::Database;
 
+pub use aside::FOLDER as QUARANTINE_FOLDER;
 pub use error::OpenError;
 pub use report::{OpenReport, OpenedAs};
 pub use watch::{Opening, Phase, Watch, unwatched};
@@ -134,6 +137,34 @@ pub fn open_data(
     Ok(opened)
 }
 
+/// Says how a directory would be opened, from a look at its journal's frames and at where its index stands; changes
+/// nothing, and reads neither every row nor any blob.
+///
+/// # Errors
+/// As [`open_data`], as far as that shows.
+pub fn examine(fs: &Arc<dyn Fs>, data: &Path, options: &OpenOptions) -> Result<&'static str, OpenError> {
+    let place = Place { fs, data, options, watch: &unwatched };
+    let mut lineup = decide_lineup(&survey(&**fs, data, None)?)?;
+    let facts = match &mut lineup {
+        Lineup::Copy(_) => IndexFacts::Unusable,
+        Lineup::New { .. } => look::look(&place, None)?.facts,
+        Lineup::Original(original) => {
+            let facts = look::peek(&place, original.seal.as_ref())?;
+            if let IndexFacts::At(position) = facts {
+                along::confirm(&place, position, &mut original.links)?;
+            }
+            facts
+        }
+    };
+    Ok(match decide_index(&lineup, facts)? {
+        IndexPlan::Create => "there is no registry yet: one is begun",
+        IndexPlan::TakeIn { .. } => "the data is from before the journal, which is begun with it",
+        IndexPlan::Follow(_) => "this is a copy: its index is built, and it goes on as a history of its own",
+        IndexPlan::Replay { .. } => "the journal and the index fit together, and this program knows their format",
+        IndexPlan::Rebuild { .. } => "the journal is sound; the index can't be used and is built anew from it",
+    })
+}
+
 /// Builds the index of an open directory anew, as it stands after `position`, and sets the old file aside; for an index
 /// whose file failed while it was in use. Nothing is appended to the journal meanwhile.
 ///
@@ -153,7 +184,7 @@ pub fn rebuild(
     };
     let mut refused = None;
     for route in routes.iter().filter(|route| along::leads_to(route, position)) {
-        match along::build(&place, &along::until(route, *position)) {
+        match along::build(&place, &along::until(route, *position), &Build::place(data)) {
             Ok((built, _)) => {
                 aside::set_aside(&place, &[METADATA_FILE.to_owned()])?;
                 return Ok(built.install(&**fs, data)?);
@@ -200,10 +231,10 @@ impl Place<'_> {
         (self.watch)(Opening { phase, at: Advance { done, total, unit } })
     }
 
-    /// Begins an index beside the one that is there.
-    fn begin_build(&self) -> Result<Build, OpenError> {
+    /// Begins an index.
+    fn begin_build(&self, path: &Path) -> Result<Build, OpenError> {
         let OpenOptions { cache_bytes, disk, .. } = self.options;
-        Ok(Build::begin(Arc::clone(self.fs), &Build::place(self.data), *cache_bytes, Arc::clone(disk))?)
+        Ok(Build::begin(Arc::clone(self.fs), path, *cache_bytes, Arc::clone(disk))?)
     }
 
     /// An id for a history that begins now.

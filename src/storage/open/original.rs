@@ -14,10 +14,12 @@ use crate::storage::journal::plan::{
 };
 use crate::storage::journal::{JOURNAL_FOLDER, JournalStart, NO_FRAME, settle};
 use crate::storage::redb::METADATA_FILE;
+use crate::storage::redb::build::Build;
 
 /// Makes an empty index. The journal begins with the first frame: until there is one, this is done anew.
 pub(super) fn create(place: &Place<'_>, facts: JournalFacts) -> Result<OpenedIndex, OpenError> {
-    let (database, index) = place.begin_build()?.finish(None)?.install(&**place.fs, place.data)?;
+    let (database, index) =
+        place.begin_build(&Build::place(place.data))?.finish(None)?.install(&**place.fs, place.data)?;
     let generation = Generation { number: 1, history: place.new_history()? };
     let position = Position { generation, end: 0, number: 0, hash: NO_FRAME, tick: 0 };
     let start =
@@ -81,7 +83,7 @@ pub(super) fn rebuild(
     for route in routes {
         let Some(end) = route.end() else { continue };
         settle(&**place.fs, place.data, &[(end.generation, FileKind::Log)])?;
-        match along::build(place, route) {
+        match along::build(place, route, &Build::place(place.data)) {
             Ok((built, frames)) => {
                 report.frames = frames;
                 report.rebuilt = Some(why.unwrap_or_else(|| reason(was).to_owned()));

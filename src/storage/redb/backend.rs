@@ -9,8 +9,8 @@
 
 use std::fs::File;
 use std::io;
-use std::ops::Bound;
-use std::path::Path;
+use std::ops::{Bound, Range};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -32,6 +32,8 @@ const STEP_BYTES: u64 = 256 << 10;
 pub struct IndexFile {
     fs: Arc<dyn Fs>,
     disk: Arc<DiskState>,
+    /// Where it lies.
+    folder: PathBuf,
     file: File,
     blocks: Mutex<Blocks>,
     sync_failed: AtomicBool,
@@ -43,6 +45,8 @@ pub struct IndexFile {
 struct Blocks {
     written_until: u64,
     allocated_until: u64,
+    /// The length that redb set while the file kept its own.
+    shown: Option<u64>,
 }
 
 /// What redb is given; one database at a time can be open on a file.
@@ -58,7 +62,7 @@ impl IndexFile {
     /// # Errors
     /// When it is there, or the disk fails.
     pub fn create(fs: Arc<dyn Fs>, path: &Path, disk: Arc<DiskState>) -> io::Result<Arc<Self>> {
-        Self::over(fs.create(path)?, fs, disk)
+        Self::over((fs.create(path)?, path), fs, disk)
     }
 
     /// Opens the file that is there.
@@ -66,15 +70,16 @@ impl IndexFile {
     /// # Errors
     /// When there is none, or the disk fails.
     pub fn open(fs: Arc<dyn Fs>, path: &Path, disk: Arc<DiskState>) -> io::Result<Arc<Self>> {
-        Self::over(fs.open(path, Access::ReadWrite)?, fs, disk)
+        Self::over((fs.open(path, Access::ReadWrite)?, path), fs, disk)
     }
 
-    fn over(file: File, fs: Arc<dyn Fs>, disk: Arc<DiskState>) -> io::Result<Arc<Self>> {
+    fn over((file, path): (File, &Path), fs: Arc<dyn Fs>, disk: Arc<DiskState>) -> io::Result<Arc<Self>> {
         let stat = fs.stat(&file)?;
         // A length that redb asked for and never used has no blocks: it is not counted as written.
-        let blocks = Blocks { written_until: stat.size.min(stat.allocated), allocated_until: 0 };
+        let blocks = Blocks { written_until: stat.size.min(stat.allocated), allocated_until: 0, shown: None };
         let (sync_failed, in_use) = (AtomicBool::new(false), AtomicBool::new(false));
-        let index = Self { fs, disk, file, blocks: Mutex::new(blocks), sync_failed, in_use };
+        let folder = path.parent().unwrap_or(path).to_owned();
+        let index = Self { fs, disk, folder, file, blocks: Mutex::new(blocks), sync_failed, in_use };
         index.reserve()?;
         Ok(Arc::new(index))
     }
@@ -100,7 +105,7 @@ impl IndexFile {
         self.fs.stat(&self.file)
     }
 
-    /// Whether every sync so far succeeded. redb tells nobody of one that fails while it closes.
+    /// Whether every sync so far succeeded.
     pub fn is_sound(&self) -> bool {
         !self.sync_failed.load(Ordering::Acquire)
     }
@@ -156,20 +161,56 @@ impl IndexFile {
         self.fs.write_all_at(&self.file, data, offset).map_err(|error| self.noted("write meta.redb", error))
     }
 
+    fn len(&self) -> io::Result<u64> {
+        let shown = self.blocks().shown;
+        shown.map_or_else(|| Ok(self.stat()?.size), Ok)
+    }
+
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.check_synced()?;
         let mut blocks = self.blocks();
-        let before = self.fs.stat(&self.file)?.size;
-        // Setting the length that it has would give the blocks past its end back.
-        if len != before {
-            self.fs.set_len(&self.file, len).map_err(|error| self.noted("set the length of meta.redb", error))?;
+        let real = self.fs.stat(&self.file)?.size;
+        let seen = blocks.shown.unwrap_or(real);
+        // redb cuts its file when it closes it. On a full disk others would have the blocks at once; with them the file is
+        // longer than redb's header says, as after a crash while it grew.
+        if len < seen && self.has_little_room() {
+            blocks.shown = Some(len);
+            return Ok(());
         }
-        if len < before {
+        if len < seen {
+            self.resize(len)?;
+            blocks.shown = None;
             blocks.written_until = blocks.written_until.min(len);
             blocks.allocated_until = blocks.allocated_until.min(len);
-            self.fill_up(&mut blocks)?;
+            return self.fill_up(&mut blocks);
+        }
+        self.clear(seen..len.min(real))?;
+        blocks.shown = Some(len).filter(|len| *len < real);
+        // Setting the length that it has would give the blocks past its end back.
+        if len > real { self.resize(len) } else { Ok(()) }
+    }
+
+    /// Whether blocks that are given back could be missed.
+    fn has_little_room(&self) -> bool {
+        let wanted = RESERVE_BYTES + AHEAD_BYTES;
+        self.disk.is_full() || self.fs.free_bytes(&self.folder).is_ok_and(|free| free < wanted)
+    }
+
+    /// What redb gets back of its file is zeros, as it would be of a longer one.
+    fn clear(&self, range: Range<u64>) -> io::Result<()> {
+        let zeros = vec![0; usize::try_from(STEP_BYTES).unwrap_or(usize::MAX)];
+        let mut at = range.start;
+        while at < range.end {
+            let count = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(zeros.len());
+            let written = self.fs.write_all_at(&self.file, &zeros[..count], at);
+            written.map_err(|error| self.noted("write meta.redb", error))?;
+            at += count as u64;
         }
         Ok(())
+    }
+
+    fn resize(&self, len: u64) -> io::Result<()> {
+        self.fs.set_len(&self.file, len).map_err(|error| self.noted("set the length of meta.redb", error))
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -200,7 +241,7 @@ impl IndexFile {
 
 impl StorageBackend for IndexBackend {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.index.stat()?.size)
+        self.index.len()
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
@@ -245,156 +286,4 @@ impl StorageBackend for IndexBackend {
 
 fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::storage::tests::broken_fs::{BrokenFs, EIO, EOPNOTSUPP};
-    use redb::{Builder, Database, DatabaseError, Durability, TableDefinition};
-    use redb::{ReadableDatabase as _, ReadableTableMetadata as _};
-
-    const ROWS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("rows");
-    const ROW_BYTES: usize = 2000;
-
-    struct Bench {
-        dir: tempfile::TempDir,
-        fs: Arc<BrokenFs>,
-        disk: Arc<DiskState>,
-    }
-
-    impl Bench {
-        fn new() -> Self {
-            Self { dir: tempfile::tempdir().unwrap(), fs: Arc::default(), disk: Arc::default() }
-        }
-
-        fn create(&self) -> (Arc<IndexFile>, Database) {
-            let path = self.dir.path().join("meta.redb");
-            let index = IndexFile::create(Arc::<BrokenFs>::clone(&self.fs), &path, Arc::clone(&self.disk)).unwrap();
-            let database = Builder::new().create_with_backend(index.backend()).unwrap();
-            (index, database)
-        }
-
-        fn open(&self) -> Arc<IndexFile> {
-            let path = self.dir.path().join("meta.redb");
-            IndexFile::open(Arc::<BrokenFs>::clone(&self.fs), &path, Arc::clone(&self.disk)).unwrap()
-        }
-    }
-
-    fn put(database: &Database, keys: std::ops::Range<u64>, durability: Durability) -> Result<(), redb::Error> {
-        let mut transaction = database.begin_write()?;
-        transaction.set_durability(durability).unwrap();
-        {
-            let mut rows = transaction.open_table(ROWS)?;
-            for key in keys {
-                rows.insert(key, [7; ROW_BYTES].as_slice())?;
-            }
-        }
-        Ok(transaction.commit()?)
-    }
-
-    fn count(database: &Database) -> u64 {
-        database.begin_read().unwrap().open_table(ROWS).unwrap().len().unwrap()
-    }
-
-    #[test]
-    fn redb_works_on_it_and_finds_its_rows_again() {
-        let bench = Bench::new();
-        let (index, mut database) = bench.create();
-        put(&database, 0..20_000, Durability::Immediate).unwrap();
-        assert!(index.stat().unwrap().allocated >= index.stat().unwrap().size.min(20_000 * ROW_BYTES as u64));
-        put(&database, 20_000..20_010, Durability::None).unwrap();
-        let before = index.stat().unwrap().size;
-        {
-            let transaction = database.begin_write().unwrap();
-            transaction.open_table(ROWS).unwrap().retain(|key, _| key % 10 == 0).unwrap();
-            transaction.commit().unwrap();
-        }
-        database.compact().unwrap();
-        let stat = index.stat().unwrap();
-        assert!(stat.size < before && stat.allocated >= stat.size + RESERVE_BYTES, "{stat:?}");
-        drop((database, index));
-        let database = Builder::new().create_with_backend(bench.open().backend()).unwrap();
-        assert_eq!(count(&database), 2001);
-        assert!(!bench.disk.is_full() && bench.disk.first_error().is_none());
-    }
-
-    #[test]
-    fn one_database_at_a_time_is_open_on_a_file() {
-        let (index, database) = Bench::new().create();
-        for _ in 0..2 {
-            let refused = Builder::new().create_with_backend(index.backend()).unwrap_err();
-            assert!(matches!(refused, DatabaseError::DatabaseAlreadyOpen), "{refused}");
-        }
-        let reader = database.begin_read().unwrap();
-        drop(database);
-        drop(reader);
-        Builder::new().create_with_backend(index.backend()).unwrap();
-    }
-
-    #[test]
-    fn on_a_full_disk_changes_go_on_within_the_reserve_and_after_a_restart_too() {
-        let bench = Bench::new();
-        let (index, database) = bench.create();
-        put(&database, 0..5000, Durability::Immediate).unwrap();
-        bench.fs.fill(true);
-        let mut rows = 5000;
-        while !bench.disk.is_full() {
-            put(&database, rows..rows + 100, Durability::Immediate).unwrap();
-            rows += 100;
-        }
-        // What is written now lies in the reserve, though redb's file is longer than that by far.
-        put(&database, rows..rows + 1000, Durability::Immediate).unwrap();
-        rows += 1000;
-        drop((database, index));
-        let index = bench.open();
-        let database = Builder::new().create_with_backend(index.backend()).unwrap();
-        assert!(bench.disk.is_full());
-        put(&database, rows..rows + 10, Durability::Immediate).unwrap();
-        assert_eq!(count(&database), rows + 10);
-        bench.fs.fill(false);
-        index.reserve().unwrap();
-        assert!(!bench.disk.is_full());
-    }
-
-    #[test]
-    fn past_the_reserve_a_commit_fails_and_nothing_durable_is_lost() {
-        let bench = Bench::new();
-        let (index, database) = bench.create();
-        put(&database, 0..100, Durability::Immediate).unwrap();
-        bench.fs.fill(true);
-        let refused = put(&database, 100..20_000, Durability::Immediate).unwrap_err();
-        assert!(matches!(&refused, redb::Error::Io(error) if is_full(error)), "{refused}");
-        assert!(bench.disk.is_full() && bench.disk.first_error().is_none());
-        assert_eq!(count(&database), 100);
-        drop((database, index));
-        let database = Builder::new().create_with_backend(bench.open().backend()).unwrap();
-        assert_eq!(count(&database), 100);
-    }
-
-    #[test]
-    fn a_failed_sync_is_not_tried_again_and_its_error_is_kept() {
-        let bench = Bench::new();
-        let (index, database) = bench.create();
-        put(&database, 0..10, Durability::Immediate).unwrap();
-        bench.fs.fail_op("sync_data", EIO);
-        bench.fs.take_log();
-        put(&database, 10..20, Durability::Immediate).unwrap_err();
-        bench.fs.mend();
-        put(&database, 20..30, Durability::Immediate).unwrap_err();
-        assert_eq!(count(&database), 10);
-        drop(database);
-        assert!(Builder::new().create_with_backend(index.backend()).is_err(), "its pages can't be trusted");
-        assert_eq!(bench.fs.take_log().iter().filter(|op| **op == "sync_data").count(), 1);
-        assert!(!index.is_sound() && bench.disk.first_error().unwrap().starts_with("sync meta.redb: "));
-    }
-
-    #[test]
-    fn a_disk_that_gives_no_blocks_ahead_is_used_without_a_reserve() {
-        let bench = Bench::new();
-        bench.fs.fail_op("allocate", EOPNOTSUPP);
-        let (_index, database) = bench.create();
-        put(&database, 0..100, Durability::Immediate).unwrap();
-        assert!(!bench.disk.is_full() && bench.disk.first_error().is_none());
-    }
 }

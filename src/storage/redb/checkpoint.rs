@@ -54,8 +54,13 @@ impl Checkpoints {
     /// When the next one is due; never, while there is nothing to make durable.
     pub(super) fn due(&self) -> Option<Instant> {
         let pending = self.since?;
-        let by_time = (pending.first + self.rule.every).min(pending.last + self.rule.quiet);
-        Some(if pending.bytes >= self.rule.bytes { pending.last } else { by_time })
+        if pending.bytes >= self.rule.bytes {
+            return Some(pending.last);
+        }
+        // A rule that is too long for a clock never comes.
+        let by_quiet = pending.last.checked_add(self.rule.quiet);
+        let by_time = pending.first.checked_add(self.rule.every);
+        by_quiet.into_iter().chain(by_time).min()
     }
 }
 

@@ -78,9 +78,7 @@ impl Writer {
         };
         self.note_frame(position, moment.tick);
         self.preface = None;
-        let indexed = std::panic::catch_unwind(AssertUnwindSafe(|| put_into_index(transaction, &position)));
-        let indexed = indexed.unwrap_or_else(|panic| Err(StoreError::Panicked(panic_text(&*panic))));
-        if let Err(error) = indexed {
+        if let Err(error) = guarded(transaction, &position) {
             self.recover(&error).map_err(Failed::Unindexed)?;
         }
         if ops.iter().any(is_event) {
@@ -104,6 +102,14 @@ impl Writer {
                 (Some(position.generation), position.number, position.tick);
             status.bytes += bytes;
         });
+    }
+
+    /// A log was begun without a frame. The index says so too: the log before may be gone when it is opened next.
+    pub(super) fn note_log(&mut self, begun: Position) -> Result<(), StoreError> {
+        self.trail.extend(begun);
+        self.checkpoints.add(0, Instant::now());
+        let noted = self.index.begin_write().and_then(|transaction| guarded(transaction, &begun));
+        noted.or_else(|error| self.recover(&error))
     }
 
     /// Nothing can be written as long as neither the log nor a new one takes a frame; each write tries again.
@@ -174,17 +180,23 @@ fn stage(
         let staging = Staging::open(transaction)?;
         preface.map_or(Ok(()), |preface| preface.stage(&staging, moment))?;
         let begun = staging.len();
-        for job in batch {
+        for job in batch.iter_mut() {
             job.stage(&staging, moment)?;
         }
         // Neither does a history begin with a change that was refused, nor is there a frame for it.
-        if staging.len() == begun {
+        if staging.len() == begun && !batch.iter().any(|job| job.is_change()) {
             return Ok(Vec::new());
         }
         generations.stage(&staging)?;
         Ok(staging.into_ops())
     }));
     staged.unwrap_or_else(|panic| Err(StoreError::Panicked(panic_text(&*panic))))
+}
+
+/// Commits what was staged as the state after `position`; a panic of redb is an error of the index.
+fn guarded(transaction: WriteTransaction, position: &Position) -> Result<(), StoreError> {
+    let indexed = std::panic::catch_unwind(AssertUnwindSafe(|| put_into_index(transaction, position)));
+    indexed.unwrap_or_else(|panic| Err(StoreError::Panicked(panic_text(&*panic))))
 }
 
 fn put_into_index(mut transaction: WriteTransaction, position: &Position) -> Result<(), StoreError> {

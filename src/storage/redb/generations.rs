@@ -1,7 +1,8 @@
 //! The journal's files as the writer knows them: what they take, how old their snapshots are, which may go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::job::{Job, chain};
 use super::staging::Staging;
 use crate::storage::journal::facts::{JournalFacts, SnapshotFacts};
 use crate::storage::journal::header::Position;
@@ -10,12 +11,14 @@ use crate::storage::journal::retention::{GenerationFiles, SnapshotAge};
 use crate::storage::rows::Row as _;
 use crate::storage::tables::Table;
 use crate::storage::view::View;
-use crate::storage::{StoreError, keys};
+use crate::storage::{Moment, StoreError, keys};
 
 /// All generations, and what the rows are still to be told about their snapshots.
 #[derive(Debug, Default)]
 pub(super) struct Generations {
     known: BTreeMap<Generation, GenerationFiles>,
+    /// Snapshots that can't be read: they replace nothing and go with the rest of their generation.
+    damaged: BTreeSet<Generation>,
     /// Rows to be put: since when a snapshot has been durable.
     unrecorded: Vec<(Generation, u64)>,
     /// Rows to be removed with their snapshots.
@@ -37,6 +40,12 @@ impl Generations {
             }
             let durable_at = durable_at.unwrap_or(tick);
             all.entry(generation).snapshot = Some(SnapshotAge { durable_at, bytes: length, is_read_back: false });
+        }
+        for file in &facts.unreadable {
+            match file.kind {
+                FileKind::Log => drop(all.entry(file.generation).log_bytes.get_or_insert(0)),
+                FileKind::Snapshot => drop(all.damaged.insert(file.generation)),
+            }
         }
         all.gone = view.snapshot_rows()?;
         all.gone.retain(|generation| all.known.get(generation).is_none_or(|one| one.snapshot.is_none()));
@@ -70,10 +79,26 @@ impl Generations {
         self.unrecorded.push((facts.generation, tick));
     }
 
-    /// A snapshot was read from its first byte to its last, or is damaged and replaces nothing.
-    pub(super) fn snapshot_read(&mut self, generation: Generation, is_whole: bool) {
+    /// A snapshot was read from its first byte to its last.
+    pub(super) fn snapshot_read(&mut self, generation: Generation) {
         let snapshot = &mut self.entry(generation).snapshot;
-        *snapshot = snapshot.filter(|_| is_whole).map(|age| SnapshotAge { is_read_back: true, ..age });
+        *snapshot = snapshot.map(|age| SnapshotAge { is_read_back: true, ..age });
+    }
+
+    /// A snapshot is damaged.
+    pub(super) fn snapshot_damaged(&mut self, generation: Generation) {
+        if self.entry(generation).snapshot.take().is_some() {
+            self.damaged.insert(generation);
+        }
+    }
+
+    /// What else goes when this does: a snapshot that counts for nothing goes with its log.
+    pub(super) fn with_damaged(&self, files: Vec<(Generation, FileKind)>) -> Vec<(Generation, FileKind)> {
+        let with = |(generation, kind): (Generation, FileKind)| {
+            let damaged = (kind == FileKind::Log && self.damaged.contains(&generation)).then_some(FileKind::Snapshot);
+            std::iter::once(kind).chain(damaged).map(move |kind| (generation, kind))
+        };
+        files.into_iter().flat_map(with).collect()
     }
 
     /// What was read back once has to be read again for the next removal.
@@ -90,6 +115,7 @@ impl Generations {
             FileKind::Log => one.log_bytes = None,
             FileKind::Snapshot => {
                 one.snapshot = None;
+                self.damaged.remove(&generation);
                 self.gone.push(generation);
             }
         }
@@ -109,7 +135,7 @@ impl Generations {
             let log = one.log_bytes.map(|_| (one.generation, FileKind::Log));
             log.into_iter().chain(one.snapshot.map(|_| (one.generation, FileKind::Snapshot))).collect::<Vec<_>>()
         };
-        older.flat_map(of).collect()
+        self.with_damaged(older.flat_map(of).collect())
     }
 
     /// Puts what the rows are to be told. It rides in the next frame that somebody asks for: a frame of its own would
@@ -128,5 +154,24 @@ impl Generations {
     pub(super) fn staged(&mut self) {
         self.unrecorded.clear();
         self.gone.clear();
+    }
+}
+
+/// Has the rows told at once although nobody asked for a change.
+pub(super) struct Record;
+
+impl Job for Record {
+    fn stage(&mut self, _staging: &Staging<'_>, _moment: Moment) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn is_change(&self) -> bool {
+        true
+    }
+
+    fn answer(self: Box<Self>) {}
+
+    fn fail(self: Box<Self>, error: StoreError) {
+        tracing::error!(error = %chain(&error), "what the journal's files are could not be recorded");
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::storage::disk::DiskState;
 use crate::storage::journal::name::Generation;
-use crate::storage::journal::retention::Settling;
+use crate::storage::journal::retention::{GenerationFiles, Settling};
 
 /// How the journal stands.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -33,11 +33,13 @@ pub(super) struct Health {
     disk: Arc<DiskState>,
     settling: Mutex<Settling>,
     status: Mutex<JournalStatus>,
+    generations: Mutex<Vec<GenerationFiles>>,
 }
 
 impl Health {
     pub(super) fn new(disk: Arc<DiskState>) -> Self {
-        Self { read_only: AtomicBool::new(false), disk, settling: Mutex::default(), status: Mutex::default() }
+        let (settling, status, generations) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { read_only: AtomicBool::new(false), disk, settling, status, generations }
     }
 
     /// Whether the last attempt to write failed, and not because of the change itself.
@@ -55,6 +57,15 @@ impl Health {
 
     pub(super) fn status(&self) -> JournalStatus {
         self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The journal's files, in the order of their numbers, as of the last look.
+    pub(super) fn generations(&self) -> Vec<GenerationFiles> {
+        self.generations.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_generations(&self, generations: Vec<GenerationFiles>) {
+        *self.generations.lock().unwrap_or_else(PoisonError::into_inner) = generations;
     }
 
     /// A frame whose rows have the tick `decided` was durable at the tick `now`.

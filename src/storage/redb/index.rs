@@ -44,7 +44,7 @@ impl Index {
     /// What is committed now; `None` while the database is being opened anew.
     ///
     /// # Errors
-    /// [`StoreError::Closed`] when it could not be opened again.
+    /// [`StoreError::Backend`] when it could not be opened again.
     pub(super) fn begin_read(&self) -> Result<Option<Reading>, StoreError> {
         let Some(handle) = self.handle()? else { return Ok(None) };
         let database = handle.0.read().unwrap_or_else(PoisonError::into_inner);
@@ -122,7 +122,7 @@ impl Index {
         match &*self.slot.read().unwrap_or_else(PoisonError::into_inner) {
             Slot::Open(handle) | Slot::Frozen(handle) => Ok(Some(Arc::clone(handle))),
             Slot::Reopening => Ok(None),
-            Slot::Lost => Err(StoreError::Closed),
+            Slot::Lost => Err(StoreError::backend("reading", "there is no index that could be read")),
         }
     }
 

@@ -6,7 +6,6 @@ use std::ops::Bound;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use redb::{BackendError, Builder, Database, ReadableDatabase as _, StorageBackend};
 
@@ -14,16 +13,11 @@ use super::gate::Gate;
 use super::index::Reading;
 use super::seq::read_seq;
 use super::staging::Snapshot;
-use super::{RedbMetadata, backend};
+use super::{METADATA_FILE, RedbMetadata, backend};
 use crate::storage::StoreError;
 use crate::storage::fs::{Access, Fs, read_full};
 use crate::storage::journal::header::Position;
 use crate::storage::view::Rows;
-
-/// How long is waited, at a time, for an index that is being opened anew.
-const WAIT: Duration = Duration::from_millis(50);
-/// How often: building one of a million versions takes some 15 seconds.
-const WAITS_MAX: u32 = 2400;
 
 /// What an index turned out to be.
 pub enum Inspection {
@@ -85,27 +79,23 @@ pub fn read_rows<E: From<StoreError>>(
 }
 
 impl RedbMetadata {
-    /// Shows `query` the rows of one read transaction of the running server and where it stands. Blocks, also while the
-    /// index is being opened anew.
+    /// Shows `query` the rows of one read transaction and the frame after which they are the state, on this thread.
     ///
     /// # Errors
     /// When the index can't be read, and what `query` answers with.
-    pub fn read_standing<E: From<StoreError>>(
+    pub async fn read_at<E: From<StoreError>>(
         &self,
-        query: impl FnOnce(&dyn Rows, Option<Position>) -> Result<(), E>,
+        query: impl FnOnce(&dyn Rows, Position) -> Result<(), E>,
     ) -> Result<(), E> {
-        for _ in 0..WAITS_MAX {
-            let Some(Reading { transaction, handle }) = self.index.begin_read()? else {
-                std::thread::sleep(WAIT);
-                continue;
-            };
-            let position = self.report(read_seq(&transaction))?;
-            let answer = query(&Snapshot::new(transaction), position);
-            // The database outlives its transactions.
-            drop(handle);
-            return answer;
-        }
-        Err(StoreError::Busy.into())
+        let Reading { transaction, handle } = self.begin_read().await?;
+        let position = read_seq(&transaction)?.ok_or_else(|| {
+            let what = "it does not say which change it holds last".to_owned();
+            StoreError::Corrupt { table: METADATA_FILE, what }
+        })?;
+        let read = query(&Snapshot::new(transaction), position);
+        // The database outlives its transactions.
+        drop(handle);
+        read
     }
 }
 

@@ -12,6 +12,11 @@ pub(super) trait Job: Send {
     /// Decides and stages. An error is storage's: the whole batch is given up. A refusal is no error here.
     fn stage(&mut self, staging: &Staging<'_>, moment: Moment) -> Result<(), StoreError>;
 
+    /// Whether there is to be a frame even if nothing was staged.
+    fn is_change(&self) -> bool {
+        false
+    }
+
     /// Hands over what was decided, now that it is durable.
     fn answer(self: Box<Self>);
 

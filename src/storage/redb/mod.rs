@@ -11,7 +11,6 @@ mod generations;
 mod health;
 mod index;
 pub mod inspect;
-mod interim;
 mod job;
 mod keeper;
 mod preface;
@@ -26,10 +25,11 @@ mod start;
 mod trail;
 mod writer;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 
-use redb::{Database, ReadableDatabase as _, TableDefinition};
+use redb::{ReadableDatabase, TableDefinition};
 use tokio::sync::{oneshot, watch};
 
 pub use self::checkpoint::CheckpointRule;
@@ -40,11 +40,12 @@ use self::job::Pending;
 use self::rotation::Request;
 pub use self::rotation::{Compacted, RotationRule};
 use self::staging::Snapshot;
-pub use self::start::{Opened, Options};
+pub use self::start::Options;
 use self::writer::Task;
 use super::journal::facts::SnapshotFacts;
 use super::journal::name::Generation;
-use super::journal::retention::Settling;
+use super::journal::retention::{GenerationFiles, Settling};
+use super::open::{OpenError, open_data, unwatched};
 use super::view::View;
 use super::{ChangeError, Cost, Decided, Metadata, Moment, StoreError};
 
@@ -71,9 +72,9 @@ impl RedbMetadata {
     ///
     /// # Errors
     /// When the data can't be opened.
-    pub fn open(data: &std::path::Path, options: Options) -> Result<Self, StoreError> {
-        let opened = interim::open(data, &options)?;
-        Self::start(opened, data, options)
+    pub fn open(data: &Path, options: Options) -> Result<Self, OpenError> {
+        let opened = open_data(&options.fs, data, &options.opening(), &unwatched)?;
+        Ok(Self::start(opened, data, options)?)
     }
 
     /// Changes after each commit that brought events, and not for others; closed once the writer stopped.
@@ -99,6 +100,11 @@ impl RedbMetadata {
     /// How the journal stands.
     pub fn journal_status(&self) -> JournalStatus {
         self.health.status()
+    }
+
+    /// The journal's files, in the order of their numbers, as of the writer's last look at them.
+    pub fn generations(&self) -> Vec<GenerationFiles> {
+        self.health.generations()
     }
 
     /// Begins a new log and writes the snapshot of the state at its beginning; answers once that is durable.
@@ -209,21 +215,21 @@ impl Metadata for RedbMetadata {
     }
 }
 
-/// Runs `query` in one read transaction.
-pub(super) fn read_view<R>(
-    database: &Database,
-    query: impl FnOnce(&View<'_>) -> Result<R, StoreError>,
-) -> Result<R, StoreError> {
-    let transaction = database.begin_read().map_err(|error| backend("beginning to read", error.into()))?;
-    query(&View::new(&Snapshot::new(transaction)))
-}
-
 fn look<R>(reading: Reading, query: impl FnOnce(&View<'_>) -> Result<R, StoreError>) -> Result<R, StoreError> {
     let Reading { transaction, handle } = reading;
     let read = query(&View::new(&Snapshot::new(transaction)));
     // The database outlives its transactions.
     drop(handle);
     read
+}
+
+/// Runs `query` in one read transaction.
+pub(super) fn read_view<R>(
+    database: &impl ReadableDatabase,
+    query: impl FnOnce(&View<'_>) -> Result<R, StoreError>,
+) -> Result<R, StoreError> {
+    let transaction = database.begin_read().map_err(|error| backend("beginning to read", error.into()))?;
+    query(&View::new(&Snapshot::new(transaction)))
 }
 
 /// Whether an error of the file system says something about the disk rather than about the file's content.
@@ -236,7 +242,7 @@ fn damaged_file(what: &str) -> StoreError {
 }
 
 /// Refuses data of a newer program.
-pub(super) fn check_format(database: &Database) -> Result<(), StoreError> {
+pub(super) fn check_format(database: &impl ReadableDatabase) -> Result<(), StoreError> {
     let transaction = database.begin_read().map_err(|error| backend("beginning to read", error.into()))?;
     let format = match transaction.open_table(FORMAT) {
         Ok(table) => table.get("data").map_err(|error| backend("reading the format", error.into()))?,

@@ -11,7 +11,6 @@ use redb::{Builder, Database, Durability, ReadableDatabase as _, StorageBackend}
 
 use super::backend::IndexFile;
 use super::gate::Gate;
-use super::interim;
 use super::job::{chain, panic_text};
 use super::replay::Replay;
 use super::seq::read_seq;
@@ -25,12 +24,13 @@ use crate::storage::journal::JournalError;
 use crate::storage::journal::frame::{Frame, FrameKind, decode_ops};
 use crate::storage::journal::header::Position;
 use crate::storage::journal::read::read_frames;
+use crate::storage::open::{OpenError, OpenOptions, QUARANTINE_FOLDER, rebuild};
 
 /// An index that could not be opened again is left alone so many times as long as the attempt took, before the next
 /// write tries once more.
 const RESTS: u32 = 10;
 /// The longest such rest.
-const REST_MAX: Duration = Duration::from_mins(1);
+pub(super) const REST_MAX: Duration = Duration::from_mins(1);
 
 /// Where the index is and how it is opened.
 pub(super) struct IndexSource {
@@ -101,6 +101,7 @@ impl Writer {
         let transaction = database.begin_read().map_err(|error| backend("beginning to read", error.into()))?;
         let stands = read_seq(&transaction)?;
         drop(transaction);
+        let stands = stands.or_else(|| self.trail.nothing());
         let missing = stands.and_then(|stands| Some((stands, self.trail.after(&stands)?)));
         let (stands, missing) = missing.ok_or_else(|| lost_thread(stands))?;
         let replayed = self.replay(database, stands, &missing)?;
@@ -136,7 +137,16 @@ impl Writer {
     /// A new file from the journal; the old one is set aside.
     fn rebuild(&mut self) -> Result<Database, StoreError> {
         let IndexSource { fs, data, disk, cache_bytes, .. } = &self.source;
-        let (database, file) = interim::rebuild(fs, data, &self.trail.to(), (*cache_bytes, disk))?;
+        let options = OpenOptions {
+            cache_bytes: *cache_bytes,
+            retention: self.rotation.rule.retention_ticks,
+            disk: Arc::clone(disk),
+            now: (self.moment)(),
+        };
+        let rebuilt = rebuild(fs, data, &self.trail.to(), &options);
+        let (database, file) = rebuilt.map_err(|error| {
+            if let OpenError::Store(error) = error { error } else { StoreError::backend("building the index", error) }
+        })?;
         self.source.file = file;
         self.durable_now();
         Ok(database)
@@ -151,7 +161,19 @@ impl Writer {
 
     /// Removes the indexes that were set aside. Answers with their names.
     pub(super) fn remove_old_indexes(&self) -> Result<Vec<String>, StoreError> {
-        Ok(Vec::new())
+        let IndexSource { fs, data, .. } = &self.source;
+        let folder = data.join(QUARANTINE_FOLDER);
+        let failed = |error| from_io("removing what was set aside", error);
+        let names = match fs.list(&folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            names => names.map_err(failed)?,
+        };
+        let mut removed = Vec::new();
+        for name in names {
+            fs.unlink(&folder.join(&name)).map_err(failed)?;
+            removed.push(format!("{QUARANTINE_FOLDER}/{}", name.to_string_lossy()));
+        }
+        Ok(removed)
     }
 
     /// Reads go on over the file as it is, what it lacks kept in memory; nothing reaches the disk.

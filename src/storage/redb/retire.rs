@@ -18,17 +18,26 @@ const NOTES_LOOK_TICKS: u64 = 3600;
 impl Writer {
     /// Removes what is old enough, or has the snapshot read back that is to replace it.
     pub(super) fn retire(&mut self, tick: u64, in_force: u64) {
+        self.tell_generations(tick, in_force);
+        match decide_retire(&self.rotation.generations.list(), tick, in_force) {
+            Retire::Nothing => {}
+            Retire::ReadBack(generation) => self.read_back(generation, Vec::new()),
+            Retire::Remove(files) => {
+                let files = self.rotation.generations.with_damaged(files);
+                self.rotation.doomed.extend(files);
+            }
+        }
+    }
+
+    /// Tells those who ask how the journal stands.
+    pub(super) fn tell_generations(&self, tick: u64, in_force: u64) {
         let bytes = self.rotation.generations.bytes();
         let newest = self.rotation.generations.newest();
         self.health.update(|status| {
             (status.tick, status.bytes, status.retention_ticks) = (tick, bytes, in_force);
             status.snapshot_age_ticks = newest.map(|(_, age)| tick.saturating_sub(age.durable_at));
         });
-        match decide_retire(&self.rotation.generations.list(), tick, in_force) {
-            Retire::Nothing => {}
-            Retire::ReadBack(generation) => self.read_back(generation, Vec::new()),
-            Retire::Remove(files) => self.rotation.doomed.extend(files),
-        }
+        self.health.set_generations(self.rotation.generations.list());
     }
 
     /// Removes the next few of what is to be removed: each takes a few syncs, and batches wait meanwhile.

@@ -143,6 +143,10 @@ impl Writer {
             self.end_work(working);
         }
         self.remove_some();
+        if self.source.again_at.is_some() {
+            tell(std::mem::take(&mut self.rotation.asked), &StoreError::ReadOnly);
+            return;
+        }
         if self.rotation.is_working() || self.rotation.not_before.is_some_and(|at| Instant::now() < at) {
             return;
         }
@@ -184,6 +188,7 @@ impl Writer {
         let begun = begun.map_err(|error| from_journal("beginning a new log", error))?;
         self.rotation.generations.log_grew(&begun);
         self.health.update(|status| status.generation = Some(begun.generation));
+        self.note_log(begun)?;
         // Nobody but this thread commits, so this is the state at the new log's header.
         let reading = self.index.begin_read()?.ok_or(StoreError::Closed)?;
         let Position { generation, number, hash, tick, end: _ } = begun;
@@ -196,7 +201,7 @@ impl Writer {
         match (keeper.finish(), doing) {
             (Ok(facts), Doing::Snapshot(_)) => self.snapshot_made(facts, serves),
             (Ok(facts), Doing::ReadBack(generation)) => {
-                self.rotation.generations.snapshot_read(generation, true);
+                self.rotation.generations.snapshot_read(generation);
                 let compacts = !serves.is_empty();
                 if compacts {
                     self.compact(&facts, serves);
@@ -220,8 +225,8 @@ impl Writer {
             (Err(error), Doing::ReadBack(generation)) => {
                 let error = from_journal("reading a snapshot back", error);
                 tracing::error!(%generation, error = %chain(&error), "a snapshot can't be read back");
+                tell(serves, &error);
                 self.replace_snapshot(generation);
-                self.give_up(serves, &error);
             }
         }
     }
@@ -230,6 +235,7 @@ impl Writer {
         let tick = (self.moment)().tick;
         self.rotation.generations.snapshot_made(&facts, tick);
         self.rotation.growth.snapshot_bytes = facts.length;
+        self.tell_generations(tick, self.retention_in_force(tick));
         let mut compacting = Vec::new();
         for request in serves {
             match request {
@@ -244,7 +250,7 @@ impl Writer {
 
     /// A snapshot turned out to be damaged: it replaces nothing any more, and a new one is made at once.
     pub(super) fn replace_snapshot(&mut self, generation: Generation) {
-        self.rotation.generations.snapshot_read(generation, false);
+        self.rotation.generations.snapshot_damaged(generation);
         if !self.health.disk().is_full() && !self.rotation.is_working() {
             self.begin_snapshot(Vec::new());
         }
@@ -261,12 +267,16 @@ impl Writer {
 
     fn give_up(&mut self, serves: Vec<Request>, error: &StoreError) {
         self.rotation.not_before = Some(Instant::now() + AGAIN_AFTER_FAILURE);
-        for request in serves {
-            let told = StoreError::backend("writing a snapshot", chain(error));
-            match request {
-                Request::Snapshot(reply) => drop(reply.send(Err(told))),
-                Request::Compact(reply) => drop(reply.send(Err(told))),
-            }
+        tell(serves, error);
+    }
+}
+
+fn tell(serves: Vec<Request>, error: &StoreError) {
+    for request in serves {
+        let told = StoreError::backend("writing a snapshot", chain(error));
+        match request {
+            Request::Snapshot(reply) => drop(reply.send(Err(told))),
+            Request::Compact(reply) => drop(reply.send(Err(told))),
         }
     }
 }

@@ -6,14 +6,12 @@ use std::sync::atomic::AtomicU64;
 use std::sync::mpsc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use redb::Database;
 use tokio::sync::watch;
 
 use super::RedbMetadata;
-use super::backend::IndexFile;
 use super::checkpoint::{CheckpointRule, Checkpoints};
 use super::commit::{Failed, from_journal};
-use super::generations::Generations;
+use super::generations::{Generations, Record};
 use super::health::Health;
 use super::index::Index;
 use super::job::chain;
@@ -28,10 +26,11 @@ use crate::domain::change::Setting;
 use crate::domain::time::Timestamp;
 use crate::storage::disk::DiskState;
 use crate::storage::fs::{Fs, RealFs};
+use crate::storage::journal::Journal;
 use crate::storage::journal::facts::{JournalFacts, SnapshotFacts};
 use crate::storage::journal::header::{Position, Seal};
 use crate::storage::journal::retention::Growth;
-use crate::storage::journal::{Journal, JournalStart};
+use crate::storage::open::{OpenOptions, OpenedAs, OpenedIndex};
 use crate::storage::view::View;
 use crate::storage::{Moment, StoreError};
 
@@ -73,20 +72,16 @@ fn wall_clock() -> Timestamp {
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// An index that stands at the journal's end, and how the journal goes on.
-pub struct Opened {
-    /// The index.
-    pub database: Database,
-    /// Its file.
-    pub index: Arc<IndexFile>,
-    /// Where the index stands.
-    pub position: Position,
-    /// What the next log is to say.
-    pub start: JournalStart,
-    /// Whether the directory is a copy: then its next frame begins a history of its own.
-    pub is_copy: bool,
-    /// What the journal's files said.
-    pub facts: JournalFacts,
+impl Options {
+    /// How a directory is opened that is then to work like this.
+    pub fn opening(&self) -> OpenOptions {
+        OpenOptions {
+            cache_bytes: self.cache_bytes,
+            retention: self.rotation.retention_ticks,
+            disk: Arc::clone(&self.disk),
+            now: (self.clock)(),
+        }
+    }
 }
 
 impl RedbMetadata {
@@ -94,8 +89,8 @@ impl RedbMetadata {
     ///
     /// # Errors
     /// When the journal can't be written in a new directory, or there can be no thread.
-    pub fn start(opened: Opened, data: &Path, options: Options) -> Result<Self, StoreError> {
-        let Opened { database, index: file, position, start, is_copy, facts } = opened;
+    pub fn start(opened: OpenedIndex, data: &Path, options: Options) -> Result<Self, StoreError> {
+        let OpenedIndex { database, index: file, position, start, is_copy, facts, report } = opened;
         let Options { cache_bytes, queue_length, rotation, checkpoints, fs, disk, clock } = options;
         let (history, begun) = (start.history, clock().tick);
         let moment = move || {
@@ -118,6 +113,7 @@ impl RedbMetadata {
             status.bytes = generations.bytes();
             status.retention_ticks = rotation.retention_ticks;
         });
+        health.set_generations(generations.list());
         let place = Workplace { fs: Arc::clone(&fs), data: data.to_owned(), frames: Arc::new(AtomicU64::new(0)) };
         let (sender, queue) = mpsc::sync_channel(queue_length.max(1));
         let (appends, appended) = watch::channel(0);
@@ -137,8 +133,15 @@ impl RedbMetadata {
             reserve_at: None,
         };
         if !has_history {
-            let begun = writer.commit(&mut [Box::new(Begin(Preface::New { history }))]);
-            begun.map_err(Failed::into_error)?;
+            writer.commit(&mut [Box::new(Begin(Preface::New { history }))]).map_err(Failed::into_error)?;
+        }
+        if report.opened_as == OpenedAs::Intake {
+            // Only with a log does the snapshot that was taken in stand for anything.
+            writer.commit(&mut [Box::new(Record)]).map_err(Failed::into_error)?;
+        }
+        if !has_history || report.opened_as == OpenedAs::Intake {
+            // An index that names no place in the journal is built anew at the next start, and needs room for that.
+            writer.checkpoint();
         }
         let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(move || writer.run());
         let thread = thread.map_err(|error| StoreError::backend("starting the writer", error))?;
@@ -174,6 +177,9 @@ impl Writer {
 
     fn seal(&mut self) -> Result<(), StoreError> {
         self.index.shut()?;
+        if !self.source.file.is_sound() {
+            return Err(StoreError::backend("sealing the journal", "the index was not synced"));
+        }
         let stat = self.source.file.stat().map_err(|error| StoreError::backend("looking at the index", error))?;
         let seal = Seal { inode: stat.inode, size: stat.size, changed_ns: stat.changed_ns };
         let sealed = self.journal.seal(seal, (self.moment)().tick);

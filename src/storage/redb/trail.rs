@@ -32,6 +32,11 @@ impl Trail {
         self.to
     }
 
+    /// Where an index stands that names no frame: at the beginning, as long as none was made durable.
+    pub(super) fn nothing(&self) -> Option<Position> {
+        Some(self.from).filter(|from| from.number == 0)
+    }
+
     /// One more frame ends at `position`. What lies between two logs' frames is void.
     pub(super) fn extend(&mut self, position: Position) {
         let former = std::mem::replace(&mut self.to, position);

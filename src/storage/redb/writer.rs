@@ -164,7 +164,9 @@ impl Writer {
     }
 
     /// When the index is to be made durable; never while the disk is full, since that takes room and saves only time.
+    /// An index that is out of order waits for the next attempt to put it in order.
     fn checkpoint_due(&self) -> Option<Instant> {
-        self.checkpoints.due().filter(|_| !self.health.disk().is_full())
+        let due = self.checkpoints.due().filter(|_| !self.health.disk().is_full())?;
+        Some(self.source.again_at.map_or(due, |again| again.max(due)))
     }
 }

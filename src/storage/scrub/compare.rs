@@ -135,7 +135,7 @@ fn merge(table: Table, mut ours: Rowset, mut theirs: Rowset, until: Option<&[u8]
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::scrub::memory::MemoryRows;
+    use crate::storage::scrub::memory_tests::MemoryRows;
 
     const PAGE: u32 = 8192;
 

@@ -11,14 +11,15 @@ pub mod blobs;
 pub mod compare;
 pub mod findings;
 #[cfg(test)]
-pub(crate) mod fixture;
+pub(crate) mod fixture_tests;
 pub mod journal;
 #[cfg(test)]
-pub(crate) mod memory;
+pub(crate) mod memory_tests;
 pub mod meter;
 pub mod rebuild;
 pub mod replica;
 pub mod rows;
+mod sources;
 pub mod verify;
 
 use std::io;

@@ -14,18 +14,18 @@ use super::journal::{Expects, JournalCounts, SALVAGE, check_journal, refused};
 use super::meter::Meter;
 use super::replica::{Replica, Workshop};
 use super::rows::{REBUILD, check_rows};
-use crate::domain::digest::Sha256;
+pub use super::sources::blob_rows;
+use super::sources::{DatabaseRows, LiveRows, NoRows, ReplicaRows};
 use crate::storage::StoreError;
 use crate::storage::journal::header::Position;
 use crate::storage::journal::name::Generation;
 use crate::storage::journal::plan::{Copied, Lineup, Original, Route};
 use crate::storage::open::{OpenError, state_of_copy};
 use crate::storage::progress::{Progress, Unit};
+use crate::storage::redb::METADATA_FILE;
 use crate::storage::redb::inspect::{Inspection, inspect, read_rows};
-use crate::storage::redb::{METADATA_FILE, RedbMetadata};
-use crate::storage::rows::{BlobRow, Row as _};
-use crate::storage::tables::{Counter, Table};
-use crate::storage::view::{Direction, KeyRange, Rows, View};
+use crate::storage::tables::Counter;
+use crate::storage::view::{Rows, View};
 
 /// Takes the rows of one read transaction, and the frame after which they are the state.
 pub type VisitIndex<'v> = dyn FnMut(&dyn Rows, Position) -> Result<(), ScrubError> + 'v;
@@ -37,16 +37,6 @@ pub trait LiveIndex {
     /// # Errors
     /// When the index can't be read, and what `visit` answers with.
     fn read(&self, visit: &mut VisitIndex<'_>) -> Result<(), ScrubError>;
-}
-
-impl LiveIndex for RedbMetadata {
-    fn read(&self, visit: &mut VisitIndex<'_>) -> Result<(), ScrubError> {
-        self.read_standing(|rows, position| {
-            let what = "it does not say which change it holds last".to_owned();
-            let position = position.ok_or(StoreError::Corrupt { table: METADATA_FILE, what })?;
-            visit(rows, position)
-        })
-    }
 }
 
 /// Whose directory is verified.
@@ -348,85 +338,5 @@ fn index_fault(compared: Result<(), ScrubError>) -> Result<Option<String>, Scrub
             Ok(Some(format!("it can't be read to its end: {error}")))
         }
         Err(error) => Err(error),
-    }
-}
-
-/// The rows of the digests that begin with this byte, in their order.
-///
-/// # Errors
-/// When they can't be read.
-pub fn blob_rows(rows: &dyn Rows, first_byte: u8) -> Result<Vec<BlobRow>, ScrubError> {
-    let mut found = Vec::new();
-    rows.scan(Table::Blobs, KeyRange::prefix(&[first_byte], Direction::Up), &mut |_, value| {
-        // A row that does not decode was told when the rows were checked.
-        found.extend(BlobRow::from_row(Table::Blobs, value).ok());
-        Ok(std::ops::ControlFlow::Continue(()))
-    })?;
-    Ok(found)
-}
-
-struct ReplicaRows<'r>(&'r Replica);
-
-impl BlobRows for ReplicaRows<'_> {
-    fn shard(&self, first_byte: u8) -> Result<Vec<BlobRow>, ScrubError> {
-        self.0.read(|rows| blob_rows(rows, first_byte))
-    }
-
-    fn row(&self, sha256: &Sha256) -> Result<Option<BlobRow>, ScrubError> {
-        self.0.read(|rows| Ok(View::new(rows).blob(sha256)?))
-    }
-}
-
-struct LiveRows<'l>(&'l dyn LiveIndex);
-
-impl LiveRows<'_> {
-    fn read<R: Default>(&self, query: impl Fn(&dyn Rows) -> Result<R, ScrubError>) -> Result<R, ScrubError> {
-        let mut found = R::default();
-        self.0.read(&mut |rows, _| {
-            found = query(rows)?;
-            Ok(())
-        })?;
-        Ok(found)
-    }
-}
-
-impl BlobRows for LiveRows<'_> {
-    fn shard(&self, first_byte: u8) -> Result<Vec<BlobRow>, ScrubError> {
-        self.read(|rows| blob_rows(rows, first_byte))
-    }
-
-    fn row(&self, sha256: &Sha256) -> Result<Option<BlobRow>, ScrubError> {
-        self.read(|rows| Ok(View::new(rows).blob(sha256)?))
-    }
-}
-
-struct DatabaseRows<'d>(&'d redb::Database);
-
-impl BlobRows for DatabaseRows<'_> {
-    fn shard(&self, first_byte: u8) -> Result<Vec<BlobRow>, ScrubError> {
-        let mut found = Vec::new();
-        read_rows(self.0, |rows, _| blob_rows(rows, first_byte).map(|rows| found = rows))?;
-        Ok(found)
-    }
-
-    fn row(&self, sha256: &Sha256) -> Result<Option<BlobRow>, ScrubError> {
-        let mut found = None;
-        read_rows(self.0, |rows, _| {
-            found = View::new(rows).blob(sha256)?;
-            Ok::<_, ScrubError>(())
-        })?;
-        Ok(found)
-    }
-}
-
-struct NoRows;
-
-impl BlobRows for NoRows {
-    fn shard(&self, _first_byte: u8) -> Result<Vec<BlobRow>, ScrubError> {
-        Ok(Vec::new())
-    }
-
-    fn row(&self, _sha256: &Sha256) -> Result<Option<BlobRow>, ScrubError> {
-        Ok(None)
     }
 }

@@ -123,6 +123,9 @@ impl Fs for BrokenFs {
     fn sync_all(&self, file: &File) -> io::Result<()> {
         self.step("sync_all").and_then(|()| RealFs.sync_all(file))
     }
+    fn sync_device(&self, dir: &File) -> io::Result<()> {
+        self.step("sync_device").and_then(|()| RealFs.sync_device(dir))
+    }
     fn open_dir(&self, path: &Path) -> io::Result<File> {
         self.step("open_dir").and_then(|()| RealFs.open_dir(path))
     }

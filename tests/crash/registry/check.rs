@@ -1,10 +1,12 @@
 //! What must hold of whatever is found after the power went: it opens, holds every step that was acknowledged and at the
 //! most the one that was under way, has every artifact whole that a version refers to, and works.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use vix_registry::storage::blobs::Soundness;
+use vix_registry::storage::open::OpenReport;
 use vix_registry::storage::progress::Unwatched;
 use vix_registry::storage::rows::BlobRow;
 use vix_registry::storage::scrub::Findings;
@@ -16,7 +18,6 @@ use vix_registry::storage::{Cost, Metadata as _, StoreError};
 use super::steps::Step;
 use super::{Checkpoints, Registry, Rows};
 use crate::sim::explore::{Effort, Moment, Scratch, explore};
-use crate::sim::image::Look;
 use crate::sim::{Disk, Trace};
 use crate::told::told;
 
@@ -53,50 +54,73 @@ pub(crate) struct Depth {
     pub(crate) again: Effort,
 }
 
-/// Opens an image, and some of what is left when the power goes while that is done.
-pub(crate) fn judge(moment: &mut Moment<'_>, life: &Life, depth: Depth, scratch: &Scratch) -> Result<usize, String> {
-    let dir = scratch.fresh();
-    let disk = moment.image.place(&dir.path(), moment.look);
-    let acknowledged = moment.marks.last().map(|mark| usize::try_from(*mark).expect("few steps"));
-    let opened = open_and_compare(&disk, life, acknowledged)?;
-    let after = use_it(opened)?;
-    if !moment.random.chance(depth.again_percent) {
-        return Ok(0);
-    }
-    // From the first mark of its own on, what was published into the image is acknowledged too.
-    let again = explore(&disk.trace(), depth.again, moment.random, |moment| {
-        let dir = scratch.fresh();
-        let disk = moment.image.place(&dir.path(), if acknowledged.is_some() { moment.look } else { Look::Original });
-        let found = open_and_check(&disk)?;
-        let rows = found.rows()?;
-        let is_right = match moment.marks {
-            [] => is_state(&rows, life, acknowledged) || rows == after,
-            _ => rows == after,
+/// How images were opened, and how often so.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Openings(pub(crate) BTreeMap<String, usize>);
+
+impl Openings {
+    fn count(&mut self, report: &OpenReport) {
+        let how = match report {
+            OpenReport { rebuilt: Some(_), .. } => ", rebuilt",
+            OpenReport { is_sealed: true, .. } => ", as sealed",
+            OpenReport { frames: 1.., .. } => ", replayed",
+            _ => "",
         };
-        if is_right {
-            Ok(0)
-        } else {
-            Err("after another loss of power its rows are of no state that it had".to_owned())
-        }
-    });
-    again.into_result()
-}
-
-fn is_state(rows: &Rows, life: &Life, acknowledged: Option<usize>) -> bool {
-    // Before the first step was acknowledged there may be nothing at all.
-    let Some(from) = acknowledged else { return true };
-    let until = (from + 2).min(life.states.len());
-    life.states[from..until].contains(rows)
-}
-
-fn open_and_compare(disk: &Arc<Disk>, life: &Life, acknowledged: Option<usize>) -> Result<Registry, String> {
-    let registry = open_and_check(disk)?;
-    if is_state(&registry.rows()?, life, acknowledged) {
-        return Ok(registry);
+        *self.0.entry(format!("{:?}{how}", report.opened_as)).or_default() += 1;
     }
-    let rows = registry.rows()?;
-    let which = life.states.iter().position(|state| *state == rows);
-    Err(format!("{acknowledged:?} steps were acknowledged, and its rows are those of state {which:?}"))
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (how, times) in &other.0 {
+            *self.0.entry(how.clone()).or_default() += times;
+        }
+    }
+}
+
+/// Judges images of one life.
+pub(crate) struct Judge<'l> {
+    pub(crate) life: &'l Life,
+    pub(crate) depth: Depth,
+    pub(crate) scratch: &'l Scratch,
+}
+
+impl Judge<'_> {
+    /// Opens an image, and some of what is left when the power goes while that is done.
+    pub(crate) fn judge(&self, moment: &mut Moment<'_>, openings: &mut Openings) -> Result<usize, String> {
+        let dir = self.scratch.fresh();
+        let disk = moment.image.place(&dir.path(), moment.look);
+        let acknowledged = moment.marks.last().map(|mark| usize::try_from(*mark).expect("few steps"));
+        let opened = open_and_check(&disk)?;
+        openings.count(&opened.report);
+        let before = opened.rows()?;
+        if !self.is_state(&before, acknowledged) {
+            let which = self.life.states.iter().position(|state| *state == before);
+            return Err(format!("{acknowledged:?} steps were acknowledged, and its rows are those of state {which:?}"));
+        }
+        let after = use_it(opened)?;
+        if !moment.random.chance(self.depth.again_percent) {
+            return Ok(0);
+        }
+        let again = explore(&disk.trace(), self.depth.again, moment.random, |moment| {
+            let dir = self.scratch.fresh();
+            let rows = open_and_check(&moment.image.place(&dir.path(), moment.look))?.rows()?;
+            // From its own mark on, what was published into the image is acknowledged too.
+            let is_right = rows == after || (moment.marks.is_empty() && self.is_state(&rows, acknowledged));
+            if is_right {
+                Ok(0)
+            } else {
+                Err("after another loss of power it is in a state that it never had".to_owned())
+            }
+        });
+        again.into_result()
+    }
+
+    /// Whether these are the rows after the last acknowledged step, or after the one that was under way.
+    fn is_state(&self, rows: &Rows, acknowledged: Option<usize>) -> bool {
+        // Before the first step was acknowledged there may be nothing at all.
+        let Some(from) = acknowledged else { return true };
+        let until = (from + 2).min(self.life.states.len());
+        self.life.states[from..until].contains(rows)
+    }
 }
 
 /// Opens it, and holds its rows against each other and against the artifacts.

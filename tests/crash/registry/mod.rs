@@ -17,8 +17,8 @@ use vix_registry::storage::blobs::BlobStore;
 use vix_registry::storage::disk::DiskState;
 use vix_registry::storage::fs::Fs;
 use vix_registry::storage::leases::Leases;
-use vix_registry::storage::open::{OpenOptions, OpenReport, OpenedIndex, open_data, unwatched};
-use vix_registry::storage::redb::{CheckpointRule, Opened, Options, RedbMetadata, RotationRule};
+use vix_registry::storage::open::{OpenOptions, OpenReport, open_data, unwatched};
+use vix_registry::storage::redb::{CheckpointRule, Options, RedbMetadata, RotationRule};
 use vix_registry::storage::tables::Table;
 use vix_registry::storage::view::{Direction, KeyRange, View};
 use vix_registry::storage::{Cost, Metadata as _, Moment, StoreError};
@@ -47,7 +47,7 @@ pub(crate) enum Checkpoints {
 impl Checkpoints {
     fn rule(self) -> CheckpointRule {
         let wait = match self {
-            Self::Never => Duration::from_secs(3600),
+            Self::Never => Duration::from_hours(1),
             Self::Always => Duration::ZERO,
         };
         CheckpointRule { quiet: wait, every: wait, bytes: 1 << 30 }
@@ -74,8 +74,7 @@ impl Registry {
         let opening =
             OpenOptions { cache_bytes: CACHE_BYTES, retention: RETENTION, disk: Arc::clone(&state), now: moment(disk) };
         let opened = open_data(&fs, disk.root(), &opening, &unwatched).map_err(|error| told("open", &error))?;
-        let OpenedIndex { database, index, position, start, is_copy, facts, report } = opened;
-        let clock = Arc::clone(disk);
+        let (report, clock) = (opened.report.clone(), Arc::clone(disk));
         let options = Options {
             cache_bytes: CACHE_BYTES,
             queue_length: 64,
@@ -85,14 +84,13 @@ impl Registry {
             disk: state,
             clock: Box::new(move || moment(&clock)),
         };
-        let opened = Opened { database, index, position, start, is_copy, facts };
         let metadata = RedbMetadata::start(opened, disk.root(), options).map_err(|error| told("start", &error))?;
         let blobs = BlobStore::open(disk.root(), Arc::<Disk>::clone(disk)).map_err(|error| told("open", &error))?;
         let stores = Stores {
             metadata: Arc::new(metadata),
             blobs,
             leases: Leases::default(),
-            policy: Arc::new(Policy { free_bytes_min: 0, ..Policy::default() }),
+            policy: Arc::new(Policy { free_bytes_min: 0, retention_ticks: RETENTION, ..Policy::default() }),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         Ok(Self {
@@ -126,7 +124,7 @@ impl Registry {
 
     /// What it holds.
     pub(crate) fn rows(&self) -> Result<Rows, String> {
-        let read = self.stores.metadata.read(Cost::Point, |view| all_rows(view));
+        let read = self.stores.metadata.read(Cost::Point, all_rows);
         self.run(read).map_err(|error| told("read", &error))
     }
 }

@@ -10,7 +10,10 @@ use vix_registry::domain::version::VersionNumber;
 use vix_registry::domain::yank::VersionPatch;
 use vix_registry::services::ServiceError;
 use vix_registry::services::publish::{ByteSource, PublishRequest};
+use vix_registry::services::sweep::{Due, SweepError};
 use vix_registry::services::yank::VersionTarget;
+use vix_registry::storage::journal::retention::NOTES_KEPT_TICKS;
+use vix_registry::storage::progress::Unwatched;
 
 use super::{RETENTION, Registry};
 use crate::told::told;
@@ -34,6 +37,8 @@ pub(crate) enum Step {
     },
     /// A new log, and the snapshot of the state at its beginning.
     Rotate,
+    /// What nothing has referred to for long enough goes.
+    Sweep,
     /// So many seconds of running.
     Pass(u64),
     /// A clean stop, and a start.
@@ -54,8 +59,10 @@ pub(crate) const LIFE: &[Step] = &[
     Step::Purge { package: TEXT, version: "1.0.0" },
     Step::Pass(RETENTION + 2),
     Step::Rotate,
+    Step::Sweep,
     Step::Publish { package: JSON, version: "1.2.0", artifact: 4 },
     Step::Restart,
+    // Where a note stands instead of what was swept.
     Step::Publish { package: TEXT, version: "1.2.0", artifact: 2 },
     Step::Pass(RETENTION + 2),
     Step::Purge { package: JSON, version: "1.2.0" },
@@ -63,8 +70,13 @@ pub(crate) const LIFE: &[Step] = &[
     Step::Pass(RETENTION + 2),
     Step::Yank { package: TEXT, version: "1.2.0" },
     Step::Restart,
+    Step::Sweep,
     Step::Restart,
     Step::Publish { package: JSON, version: "2.0.0", artifact: 5 },
+    Step::Pass(NOTES_KEPT_TICKS + RETENTION + 2),
+    Step::Rotate,
+    Step::Sweep,
+    Step::Publish { package: JSON, version: "2.1.0", artifact: 1 },
 ];
 
 /// The bytes of an artifact: more than a sector.
@@ -140,6 +152,11 @@ impl Registry {
                 let (context, target) = (self.context(), target(package, version));
                 self.run(self.services.yanks.purge(&context, &target, None)).map(drop)
             }
+            Step::Sweep => match self.run(self.services.sweep.sweep(Due::Retention, &Unwatched)) {
+                Ok(_) => Ok(()),
+                Err(SweepError::Failed(error)) => Err(error),
+                Err(SweepError::Cancelled(_)) => panic!("nobody cancels it"),
+            },
             Step::Rotate => Ok(self.run(self.stores.metadata.rotate_now()).map(drop)?),
             Step::Pass(seconds) => {
                 self.disk.pass(seconds);

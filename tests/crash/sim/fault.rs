@@ -19,6 +19,7 @@ pub(crate) enum Call {
     SyncData,
     DropCached,
     SyncAll,
+    SyncDevice,
     OpenDir,
     SyncDir,
     LinkFile,

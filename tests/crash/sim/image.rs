@@ -49,6 +49,8 @@ pub(crate) struct Loss {
 pub(crate) enum Look {
     Original,
     Copy,
+    /// A copy by a tool that left it to the system when the bytes reach the disk.
+    UnsyncedCopy,
 }
 
 /// The losses that are tried at each call, before the random ones.
@@ -213,7 +215,7 @@ impl Image {
     /// Puts it into an empty directory; the disk over it tells identities as `look` says.
     pub(crate) fn place(&self, root: &Path, look: Look) -> Arc<Disk> {
         let mut world = self.0.clone();
-        if look == Look::Copy {
+        if look != Look::Original {
             let newest = world.nodes.values().map(|node| node.changed_ns.1).max().unwrap_or(0);
             for (number, node) in (1..).zip(world.nodes.values_mut()) {
                 let at = newest + number;
@@ -241,6 +243,9 @@ impl Image {
                 }
                 by_inode.insert(inode(&to), node);
             }
+        }
+        if look == Look::UnsyncedCopy {
+            world.unsync();
         }
         Disk::over(root, world, by_inode)
     }

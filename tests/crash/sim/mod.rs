@@ -361,6 +361,14 @@ impl Fs for Disk {
         Ok(())
     }
 
+    fn sync_device(&self, dir: &File) -> io::Result<()> {
+        let (mut state, node, _) = self.on_file(Call::SyncDevice, dir)?;
+        if !matches!(state.lie, Lie::Files | Lie::Folders) {
+            state.record(node, Event::SyncDevice);
+        }
+        Ok(())
+    }
+
     fn open_dir(&self, path: &Path) -> io::Result<File> {
         let mut state = self.on_path(Call::OpenDir, path)?;
         let dir = RealFs.open_dir(path)?;

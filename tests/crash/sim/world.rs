@@ -68,6 +68,8 @@ pub(crate) enum Event {
     SyncFailed {
         node: NodeId,
     },
+    /// Everything at once.
+    SyncDevice,
     SyncFolder {
         folder: NodeId,
     },
@@ -217,6 +219,7 @@ impl World {
                     }
                 }
             }
+            Event::SyncDevice => self.sync_all(),
             Event::SyncFolder { folder } => self.sync_folder(*folder),
             Event::SyncFolderFailed { folder } => {
                 for naming in self.namings.iter_mut().filter(|naming| naming.touches(*folder)) {
@@ -298,6 +301,38 @@ impl World {
             doomed.retain(|earlier| !covers(&change, earlier));
         }
         unsynced.extend(doomed.into_iter().map(|change| (change, true)));
+    }
+
+    fn sync_all(&mut self) {
+        for id in self.nodes.keys().copied().collect::<Vec<_>>() {
+            if matches!(self.nodes[&id].kind, Kind::File { .. }) {
+                self.sync(id, true);
+            }
+        }
+        for id in self.nodes.keys().copied().collect::<Vec<_>>() {
+            if matches!(self.nodes[&id].kind, Kind::Folder { .. }) {
+                self.sync_folder(id);
+            }
+        }
+    }
+
+    /// As if all of it had been written just now, and nothing synced.
+    pub(super) fn unsync(&mut self) {
+        let mut namings = Vec::new();
+        for (id, node) in &mut self.nodes {
+            match &mut node.kind {
+                Kind::File { content, unsynced } => {
+                    let bytes: Arc<[u8]> = std::mem::take(content).as_slice().into();
+                    unsynced.push((Unsynced::Write { offset: 0, bytes }, false));
+                }
+                Kind::Folder { entries } => {
+                    for (name, node) in std::mem::take(entries) {
+                        namings.push(Naming { node, from: None, to: Some((*id, name)), doomed: false });
+                    }
+                }
+            }
+        }
+        self.namings.extend(namings);
     }
 
     fn name(&mut self, node: NodeId, from: Option<Place>, to: Option<Place>, at_ns: i64) {

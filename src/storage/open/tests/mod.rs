@@ -2,6 +2,7 @@
 
 mod copies;
 mod originals;
+mod salvaged;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

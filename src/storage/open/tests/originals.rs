@@ -225,7 +225,7 @@ fn old_directory() -> (TempDir, AllRows) {
     let fs: Arc<dyn Fs> = Arc::new(RealFs);
     let options = options();
     let place = Place { fs: &fs, data: temp.path(), options: &options, watch: &unwatched };
-    let mut build = place.begin_build().unwrap();
+    let mut build = place.begin_build(&Build::place(temp.path())).unwrap();
     build.put(Table::Settings, &[Setting::History as u8], &HISTORY.to_bytes()).unwrap();
     build.put(Table::Users, b"pia", b"1").unwrap();
     build.put(Table::Counters, &[crate::storage::tables::Counter::Ticks as u8], &77_u64.to_row()).unwrap();

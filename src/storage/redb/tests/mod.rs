@@ -1,6 +1,9 @@
 //! The writer over a disk that breaks.
 
+mod backend;
+mod copies;
 mod failing;
+mod rotating;
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -11,10 +14,11 @@ use std::sync::{Arc, mpsc};
 use tokio::sync::oneshot::Receiver;
 
 use super::*;
-use crate::domain::change::Change;
+use crate::domain::change::{Change, Setting};
 use crate::domain::event::{Event, Fact, Log};
 use crate::domain::name::PackageName;
 use crate::domain::time::Timestamp;
+use crate::storage::rows::HistoryRow;
 use crate::storage::tests::broken_fs::BrokenFs;
 
 /// A store on a disk of its own, whose ticks are set by hand.
@@ -23,6 +27,7 @@ struct Bench {
     fs: Arc<BrokenFs>,
     tick: Arc<AtomicU64>,
     rotation: RotationRule,
+    checkpoints: CheckpointRule,
     store: Option<RedbMetadata>,
 }
 
@@ -35,7 +40,14 @@ impl Bench {
 
     fn with(rotation: RotationRule) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut bench = Self { dir, fs: Arc::default(), tick: Arc::default(), rotation, store: None };
+        let mut bench = Self {
+            dir,
+            fs: Arc::default(),
+            tick: Arc::default(),
+            rotation,
+            checkpoints: CheckpointRule::default(),
+            store: None,
+        };
         bench.open();
         bench
     }
@@ -51,6 +63,7 @@ impl Bench {
             cache_bytes: 1 << 20,
             queue_length: 64,
             rotation: self.rotation,
+            checkpoints: self.checkpoints,
             fs: Arc::<BrokenFs>::clone(&self.fs),
             clock: Box::new(clock),
             ..Options::default()
@@ -66,6 +79,16 @@ impl Bench {
     fn restart(&mut self) {
         drop(self.store.take());
         self.open();
+    }
+
+    /// Which history it is, and what it left.
+    fn history(&self) -> HistoryRow {
+        let reading = self.store().index.begin_read().unwrap().unwrap();
+        look(reading, |view| {
+            let history = view.history()?;
+            Ok(history)
+        })
+        .unwrap()
     }
 
     /// Records a package, and panics instead if it is called so.
@@ -98,7 +121,7 @@ impl Bench {
         let (go, wait) = mpsc::channel::<()>();
         let wait = std::sync::Mutex::new(wait);
         let first = self.queue(move |_, _| {
-            drop(wait.lock().unwrap().recv());
+            assert!(wait.lock().unwrap().recv().is_err());
             Ok(Decided::unchanged(()))
         });
         let answers: Vec<Answer> = packages.iter().map(|package| self.ask(package)).collect();

@@ -1,0 +1,2 @@
+//! Each invariant of the rows, broken once.
+

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::blobs::blob_file;
-use super::memory::MemoryRows;
+use super::memory_tests::MemoryRows;
 use super::replica::Workshop;
 use super::verify::{Verification, VerifyReport, Whose, verify};
 use crate::domain::change::Setting;
