@@ -34,6 +34,7 @@ impl From<ScrubError> for CliError {
             ScrubError::Cancelled(_) => Self::new(Exit::Interrupted, "interrupted", what),
             ScrubError::Store(error) => error.into(),
             ScrubError::Journal(error) => error.into(),
+            ScrubError::Refused(refusal) => refused(&refusal),
             ScrubError::Io { source, .. } => Self::io(what, &source),
             ScrubError::Panicked(_) => Self::new(Exit::Failed, "internal", what),
         }
@@ -91,9 +92,9 @@ mod tests {
         check(BackupError::Cancelled(Cancelled), 130);
         check(BackupError::Exists(path()), 1);
         check(BackupError::NoRegistry(path()), 10);
-        check(BackupError::Refused(refusal(RefusalKind::Damaged)), 12);
-        check(BackupError::Refused(refusal(RefusalKind::Outlasted)), 12);
-        check(BackupError::Refused(refusal(RefusalKind::Forked)), 13);
+        check(BackupError::Refused(Box::new(refusal(RefusalKind::Damaged))), 12);
+        check(BackupError::Refused(Box::new(refusal(RefusalKind::Outlasted))), 12);
+        check(BackupError::Refused(Box::new(refusal(RefusalKind::Forked))), 13);
         check(BackupError::Full { path: path(), free_bytes: 0 }, 14);
         check(BackupError::Journal(JournalError::Full { free_bytes: 0 }), 14);
         let read_only = || std::io::Error::from(std::io::ErrorKind::ReadOnlyFilesystem);

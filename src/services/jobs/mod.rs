@@ -20,6 +20,8 @@ pub use gc::GcAsk;
 pub use job::{Job, JobError, JobKind, JobState};
 use result::findings;
 pub use result::{BackupResult, Finding, GcEntry, GcResult, JobResult, LISTED_MAX, VerifyResult};
+#[cfg(test)]
+pub(super) use verify::Live;
 
 use super::accounts::page;
 use super::context::Deed;

@@ -34,6 +34,11 @@ impl JobService {
             let live = Live { metadata: Arc::clone(&stores.metadata), runtime };
             let whose = Whose::Server(&live);
             let report = verify(&Verification { workshop: &workshop, whose, bytes_per_second_max: None }, progress)?;
+            for generation in &report.rotten_snapshots {
+                if let Err(error) = live.metadata.replace_snapshot(*generation) {
+                    tracing::warn!(%error, %generation, "a damaged snapshot could not be made anew");
+                }
+            }
             let suspects = report.findings.list().iter().filter_map(|finding| finding.blob).collect();
             // What can't be marked now is met again: by a download, or by the next verification.
             if let Err(error) = live.runtime.block_on(DamageService::new(stores).confirm(suspects)) {
@@ -46,9 +51,9 @@ impl JobService {
 }
 
 /// The index that this server uses, read from a thread that may block.
-struct Live {
-    metadata: Arc<Backend>,
-    runtime: Handle,
+pub(in crate::services) struct Live {
+    pub(in crate::services) metadata: Arc<Backend>,
+    pub(in crate::services) runtime: Handle,
 }
 
 impl LiveIndex for Live {
@@ -71,9 +76,10 @@ impl From<ScrubError> for Broken {
         match error {
             ScrubError::Cancelled(_) => Self::Cancelled,
             ScrubError::Store(error) => Self::Failed(error.into()),
-            error @ (ScrubError::Journal(_) | ScrubError::Io { .. } | ScrubError::Panicked(_)) => {
-                Self::Failed(ServiceError::internal("verifying", error))
-            }
+            error @ (ScrubError::Journal(_)
+            | ScrubError::Refused(_)
+            | ScrubError::Io { .. }
+            | ScrubError::Panicked(_)) => Self::Failed(ServiceError::internal("verifying", error)),
         }
     }
 }

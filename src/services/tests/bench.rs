@@ -26,15 +26,15 @@ use crate::services::{Context, Policy, ServiceError, Services, Stores};
 use crate::storage::blobs::BlobStore;
 use crate::storage::fs::RealFs;
 use crate::storage::progress::Unwatched;
-use crate::storage::redb::{Options, RedbMetadata};
+use crate::storage::redb::{Options, RedbMetadata, RotationRule};
 use crate::storage::scrub::Findings;
 use crate::storage::scrub::memory_tests::MemoryRows;
 use crate::storage::scrub::rows::check_rows;
 use crate::storage::{Cost, Decided, Metadata as _, Moment, View};
 
 pub(super) struct Bench {
-    _directory: tempfile::TempDir,
-    stores: Stores,
+    directory: tempfile::TempDir,
+    pub(super) stores: Stores,
     pub(super) services: Services,
     ids: AtomicU64,
 }
@@ -83,6 +83,11 @@ impl Bench {
     }
 
     pub(super) fn with(policy: Policy) -> Self {
+        Self::rotating(policy, RotationRule::default())
+    }
+
+    /// A registry whose journal is kept like this.
+    pub(super) fn rotating(policy: Policy, rotation: RotationRule) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = AtomicI64::new(1_000_000);
         let options = Options {
@@ -92,6 +97,7 @@ impl Bench {
                 let now = clock.fetch_add(1000, Ordering::Relaxed);
                 Moment { now: Timestamp(now), tick: now.unsigned_abs() / 1000 }
             }),
+            rotation,
             ..Options::default()
         };
         let stores = Stores {
@@ -100,7 +106,17 @@ impl Bench {
             leases: crate::storage::leases::Leases::default(),
             policy: Arc::new(policy),
         };
-        Self { _directory: directory, services: Services::new(&stores), stores, ids: AtomicU64::new(1) }
+        Self { directory, services: Services::new(&stores), stores, ids: AtomicU64::new(1) }
+    }
+
+    /// Where it is kept.
+    pub(super) fn data(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
+    /// Stops it.
+    pub(super) fn stop(self) -> tempfile::TempDir {
+        self.directory
     }
 
     fn id(&self) -> Id {

@@ -2,6 +2,7 @@
 
 mod backup;
 mod bench;
+mod live;
 mod members;
 mod namespaces;
 mod packages;

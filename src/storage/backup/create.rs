@@ -18,11 +18,12 @@ use crate::storage::journal::snapshot::VisitRow;
 use crate::storage::journal::snapshot_write::write_snapshot;
 use crate::storage::journal::survey::survey;
 use crate::storage::journal::{JOURNAL_FOLDER, JournalError};
+use crate::storage::open::presence::presence;
+use crate::storage::open::state_of_copy;
 use crate::storage::progress::{Advance, Progress, Unit};
 use crate::storage::redb::METADATA_FILE;
 use crate::storage::rows::BlobRow;
 use crate::storage::scrub::blobs::blob_file;
-use crate::storage::scrub::copied::{Choice, choose, presence};
 use crate::storage::scrub::replica::{Replica, Workshop};
 use crate::storage::scrub::verify::{Verification, VerifyReport, Whose, blob_rows, verify};
 use crate::storage::scrub::{Finding, Findings, ScrubError};
@@ -132,13 +133,14 @@ fn read_source(workshop: &Workshop, progress: &dyn Progress) -> Result<Source, B
 
 fn look(workshop: &Workshop, progress: &dyn Progress) -> Result<Source, BackupError> {
     let facts = survey(&*workshop.fs, &workshop.data, None)?;
-    let (routes, until) = match decide_lineup(&facts).map_err(BackupError::Refused)? {
+    let (routes, until) = match decide_lineup(&facts).map_err(|refusal| BackupError::Refused(Box::new(refusal)))? {
         Lineup::New { .. } => return Err(without_journal(workshop)),
         Lineup::Original(original) => (original.routes, None),
-        Lineup::Copy(copied) => match choose(workshop, &copied, progress)? {
-            Choice::Keep(route, Kept { at, .. }) => (vec![route], Some(at)),
-            Choice::Refused(refusal) => return Err(BackupError::Refused(refusal)),
-        },
+        Lineup::Copy(copied) => {
+            let found = state_of_copy(&workshop.fs, &workshop.data, &copied, &|at| progress.advance(at.at));
+            let (route, Kept { at, .. }) = found.map_err(ScrubError::from)?;
+            (vec![route], Some(at))
+        }
     };
     let replica = build(workshop, &routes, until.as_ref(), progress)?;
     let (header, length) =

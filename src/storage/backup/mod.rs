@@ -56,7 +56,7 @@ pub enum BackupError {
     BeforeJournal(PathBuf),
     /// What is to be copied would not be opened either.
     #[error("it can't be opened: {0}")]
-    Refused(OpenRefusal),
+    Refused(Box<OpenRefusal>),
     /// Something that the state refers to was removed while it was copied, though it is kept for the retention.
     #[error(
         "`{file}` is gone: the backup took longer than `storage.retention`, or it was lost (`vix-registry verify` tells); \
@@ -110,6 +110,7 @@ impl From<ScrubError> for BackupError {
             ScrubError::Cancelled(cancelled) => Self::Cancelled(cancelled),
             ScrubError::Store(error) => Self::Store(error),
             ScrubError::Journal(error) => Self::from(error),
+            ScrubError::Refused(refusal) => Self::Refused(refusal),
             ScrubError::Io { path, op, source } => Self::Io { path, op, source },
             error @ ScrubError::Panicked(_) => Self::Scrub(error),
         }

@@ -13,12 +13,12 @@ use crate::storage::journal::JOURNAL_FOLDER;
 use crate::storage::journal::name::{FileKind, Generation};
 use crate::storage::journal::plan::{Lineup, decide_lineup};
 use crate::storage::journal::survey::survey;
+use crate::storage::open::state_of_copy;
 use crate::storage::progress::Progress;
 use crate::storage::redb::METADATA_FILE;
-use crate::storage::scrub::Findings;
-use crate::storage::scrub::copied::{Choice, choose};
 use crate::storage::scrub::replica::Workshop;
 use crate::storage::scrub::verify::{Verification, VerifyReport, Whose, verify};
+use crate::storage::scrub::{Findings, ScrubError};
 
 /// What was restored.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -73,12 +73,12 @@ pub fn restore(
 /// Looks whether the backup would open; `true` when it is one from before the journal.
 fn check_openable(source: &Workshop, progress: &dyn Progress) -> Result<bool, BackupError> {
     let facts = survey(&*source.fs, &source.data, None)?;
-    match decide_lineup(&facts).map_err(BackupError::Refused)? {
+    match decide_lineup(&facts).map_err(|refusal| BackupError::Refused(Box::new(refusal)))? {
         Lineup::Original(_) => Ok(false),
-        Lineup::Copy(copied) => match choose(source, &copied, progress)? {
-            Choice::Keep(..) => Ok(false),
-            Choice::Refused(refusal) => Err(BackupError::Refused(refusal)),
-        },
+        Lineup::Copy(copied) => {
+            let found = state_of_copy(&source.fs, &source.data, &copied, &|at| progress.advance(at.at));
+            Ok(found.map(|_| false).map_err(ScrubError::from)?)
+        }
         Lineup::New { .. } => match source.fs.open(&source.data.join(METADATA_FILE), Access::Read) {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(BackupError::NoRegistry(source.data.clone())),

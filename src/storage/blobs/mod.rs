@@ -33,6 +33,7 @@ use crate::storage::fs::Fs;
 pub use feed::{IngestHandle, UploadHandle};
 pub use ingest::{Staged, StagedReader, Staging};
 pub use keep::{Kept, Stored};
+pub(in crate::storage) use open::read_note;
 pub use open::{BlobFile, Soundness, VerifyingReader};
 pub use retire::{Litter, Retired, Standing};
 use suspects::Suspects;

@@ -282,7 +282,7 @@ pub(super) fn hash_chunks(
 
 /// The note that stands under the name of `sha256`, if it is one: somebody may publish a note's text, and then the file is
 /// the blob that its name says.
-pub(super) fn read_note(fs: &dyn Fs, file: &File, size: u64, sha256: &Sha256) -> io::Result<Option<Note>> {
+pub(in crate::storage) fn read_note(fs: &dyn Fs, file: &File, size: u64, sha256: &Sha256) -> io::Result<Option<Note>> {
     if size > NOTE_BYTES_MAX as u64 {
         return Ok(None);
     }

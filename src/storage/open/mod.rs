@@ -16,7 +16,7 @@ mod intake;
 mod look;
 mod original;
 mod partial;
-mod presence;
+pub mod presence;
 mod report;
 pub mod salvage;
 pub mod watch;
@@ -39,9 +39,10 @@ use self::look::Looked;
 use super::disk::DiskState;
 use super::fs::Fs;
 use super::journal::JournalStart;
+use super::journal::cut::Kept;
 use super::journal::facts::JournalFacts;
 use super::journal::header::Position;
-use super::journal::plan::{Finding, IndexFacts, IndexPlan, Lineup, decide_index, decide_lineup};
+use super::journal::plan::{Copied, Finding, IndexFacts, IndexPlan, Lineup, Route, decide_index, decide_lineup};
 use super::journal::settle_newest;
 use super::journal::survey::survey;
 use super::progress::{Advance, Cancelled, Unit};
@@ -50,6 +51,7 @@ use super::redb::backend::IndexFile;
 use super::redb::build::Build;
 use super::{Moment, StoreError};
 use crate::domain::id::Id;
+use crate::domain::time::Timestamp;
 
 /// How a directory is opened.
 #[derive(Clone, Debug)]
@@ -192,6 +194,22 @@ pub fn rebuild(
         }
     }
     Err(original::no_way(refused).into())
+}
+
+/// The state that a copy opens at, and the way to it. Nothing is changed: for those who only read the copy.
+///
+/// # Errors
+/// As [`open_data`].
+pub fn state_of_copy(
+    fs: &Arc<dyn Fs>,
+    data: &Path,
+    copied: &Copied,
+    watch: Watch<'_>,
+) -> Result<(Route, Kept), OpenError> {
+    let now = Moment { now: Timestamp(0), tick: 0 };
+    let options = OpenOptions { cache_bytes: 0, retention: copied.retention, disk: Arc::default(), now };
+    let place = Place { fs, data, options: &options, watch };
+    copied::choose(&place, copied, &mut OpenReport::of(OpenedAs::Copy))
 }
 
 fn findings(lineup: &Lineup) -> Vec<Finding> {

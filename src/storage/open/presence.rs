@@ -5,15 +5,16 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use redb::Database;
 
 use super::{OpenError, Phase, Place};
 use crate::domain::digest::Sha256;
-use crate::storage::fs::Access;
+use crate::storage::blobs::read_note;
+use crate::storage::fs::{Access, Fs};
 use crate::storage::journal::cut::Presence;
-use crate::storage::journal::retired::{NOTE_BYTES_MAX, Note};
+use crate::storage::journal::retired::Note;
 use crate::storage::redb::rows::scan_rows;
 use crate::storage::rows::{BlobRow, Row as _};
 use crate::storage::tables::Table;
@@ -62,8 +63,8 @@ impl<'p> Presences<'p> {
 
     /// Looks at one blob.
     pub(super) fn look(&self, blob: &Sha256) -> Presence {
-        let path = self.path(blob);
-        self.presence(&path, blob).unwrap_or_else(|error| {
+        presence(&**self.place.fs, self.place.data, blob).unwrap_or_else(|error| {
+            let path = path(self.place.data, blob);
             self.error.borrow_mut().get_or_insert(OpenError::io("look at it", &path)(error));
             Presence::Missing
         })
@@ -76,33 +77,26 @@ impl<'p> Presences<'p> {
     pub(super) fn failed(&self) -> Result<(), OpenError> {
         self.error.borrow_mut().take().map_or(Ok(()), Err)
     }
+}
 
-    fn path(&self, blob: &Sha256) -> PathBuf {
-        let folder = self.place.data.join("blobs").join("sha256").join(format!("{:02x}", blob.0[0]));
-        folder.join(blob.to_hex())
-    }
-
-    fn presence(&self, path: &std::path::Path, blob: &Sha256) -> io::Result<Presence> {
-        let fs = &**self.place.fs;
-        let file = match fs.open(path, Access::Read) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Presence::Missing),
-            Err(error) => return Err(error),
-        };
-        let size = fs.stat(&file)?.size;
-        if size > NOTE_BYTES_MAX as u64 {
-            return Ok(Presence::There);
-        }
-        // Somebody may have published bytes that read like a note: then they have the digest that is their name.
-        match Note::read(fs, &file)? {
-            Some(Note::Swept { dropped, .. }) if !is_blob(fs, &file, blob)? => Ok(Presence::Swept { dropped }),
-            Some(Note::Swept { .. } | Note::Retired { .. }) | None => Ok(Presence::There),
-        }
+/// What stands under a blob's name.
+///
+/// # Errors
+/// When the disk does not tell.
+pub fn presence(fs: &dyn Fs, data: &Path, blob: &Sha256) -> io::Result<Presence> {
+    let file = match fs.open(&path(data, blob), Access::Read) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Presence::Missing),
+        Err(error) => return Err(error),
+    };
+    let size = fs.stat(&file)?.size;
+    match read_note(fs, &file, size, blob)? {
+        Some(Note::Swept { dropped, .. }) => Ok(Presence::Swept { dropped }),
+        Some(Note::Retired { .. }) | None => Ok(Presence::There),
     }
 }
 
-fn is_blob(fs: &dyn crate::storage::fs::Fs, file: &std::fs::File, blob: &Sha256) -> io::Result<bool> {
-    let mut bytes = [0; NOTE_BYTES_MAX + 1];
-    let count = crate::storage::fs::read_full(fs, file, &mut bytes, 0)?;
-    Ok(bytes.get(..count).is_some_and(|bytes| Sha256::of(bytes) == *blob))
+fn path(data: &Path, blob: &Sha256) -> PathBuf {
+    let folder = data.join("blobs").join("sha256").join(format!("{:02x}", blob.0[0]));
+    folder.join(blob.to_hex())
 }

@@ -14,7 +14,8 @@ pub struct Finding {
     pub what: String,
     /// What to type or do next.
     pub fix: String,
-    /// The blob that is damaged or missing and that something refers to: it is to be flagged, so that it is not served.
+    /// The blob that is damaged, missing or right again: a running server looks at it once more and sets or clears its
+    /// mark, which keeps it from being served.
     pub blob: Option<Sha256>,
 }
 

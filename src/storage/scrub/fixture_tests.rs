@@ -37,7 +37,9 @@ pub(crate) struct Past {
 
 /// The directory.
 pub(crate) struct Directory {
-    temp: tempfile::TempDir,
+    data: PathBuf,
+    /// Removed with it; none when it is somebody else's.
+    _temp: Option<tempfile::TempDir>,
     /// Where each state stands.
     pub(crate) positions: Vec<Position>,
 }
@@ -77,7 +79,7 @@ fn difference(from: &MemoryRows, to: &MemoryRows) -> Vec<RowOp> {
 impl Directory {
     pub(crate) fn write(past: &Past, shape: Shape) -> Self {
         let temp = tempfile::tempdir().unwrap();
-        let mut directory = Self { temp, positions: Vec::new() };
+        let mut directory = Self::of(temp);
         for folder in ["", JOURNAL_FOLDER, "run", "uploads", "scratch"] {
             let path = directory.path(folder);
             std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).unwrap();
@@ -111,20 +113,30 @@ impl Directory {
         directory
     }
 
+    /// A directory that is there.
+    pub(crate) fn of(temp: tempfile::TempDir) -> Self {
+        Self { data: temp.path().to_owned(), _temp: Some(temp), positions: Vec::new() }
+    }
+
+    /// A directory that somebody else uses.
+    pub(crate) fn beside(data: &Path) -> Self {
+        Self { data: data.to_owned(), _temp: None, positions: Vec::new() }
+    }
+
     /// A directory of its own with the same files.
     pub(crate) fn copy(&self) -> Self {
         let temp = tempfile::tempdir().unwrap();
         let status = std::process::Command::new("cp").arg("-a").arg(self.path(".")).arg(temp.path()).status();
         assert!(status.unwrap().success());
-        Self { temp, positions: self.positions.clone() }
+        Self { positions: self.positions.clone(), ..Self::of(temp) }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        if name.is_empty() { self.temp.path().to_owned() } else { self.temp.path().join(name) }
+        if name.is_empty() { self.data.clone() } else { self.data.join(name) }
     }
 
     pub(crate) fn data(&self) -> &Path {
-        self.temp.path()
+        &self.data
     }
 
     pub(crate) fn put_blob(&self, digest: &Sha256, bytes: &[u8]) {

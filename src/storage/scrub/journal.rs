@@ -60,6 +60,8 @@ pub struct JournalCheck {
     pub lineup: Option<Lineup>,
     /// What was read.
     pub counts: JournalCounts,
+    /// Snapshots that are not what was written.
+    pub rotten_snapshots: Vec<Generation>,
 }
 
 /// Reads every byte of the journal.
@@ -77,7 +79,7 @@ pub fn check_journal(
         Expects::All | Expects::Prefix => None,
     };
     let (facts, decided) = look(workshop, live)?;
-    let mut check = Check { findings: Findings::default(), live, facts: &facts };
+    let mut check = Check { findings: Findings::default(), live, facts: &facts, rotten: Vec::new() };
     check.names(workshop)?;
     let snapshots = check.snapshots(workshop, progress)?;
     check.unreadable();
@@ -86,7 +88,7 @@ pub fn check_journal(
         Ok(lineup) => check.lineup(lineup),
         Err(refusal) => check.refusal(refusal),
     }
-    findings.extend(check.findings);
+    findings.extend(std::mem::take(&mut check.findings));
     let frames = |log: &LogFacts| {
         let begin = log.positions.first().map_or(0, |first| first.number);
         log.last().number.saturating_sub(begin)
@@ -97,7 +99,7 @@ pub fn check_journal(
         snapshots,
         notes: facts.retired.len() as u64,
     };
-    Ok(JournalCheck { lineup: decided.ok(), counts })
+    Ok(JournalCheck { lineup: decided.ok(), counts, rotten_snapshots: check.rotten })
 }
 
 /// What the files say and whether they fit together.
@@ -120,6 +122,7 @@ struct Check<'c> {
     findings: Findings,
     live: Option<&'c Position>,
     facts: &'c JournalFacts,
+    rotten: Vec<Generation>,
 }
 
 impl Check<'_> {
@@ -165,8 +168,14 @@ impl Check<'_> {
                 Ok(_) => whole += 1,
                 // Retired meanwhile.
                 Err(JournalError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-                Err(JournalError::Damaged { offset, what, .. }) => self.add(&file, at(offset, &what), RENEW),
-                Err(JournalError::Io { source, .. }) => self.add(&file, format!("it can't be read: {source}"), RENEW),
+                Err(JournalError::Damaged { offset, what, .. }) => {
+                    self.rotten.push(snapshot.generation);
+                    self.add(&file, at(offset, &what), RENEW);
+                }
+                Err(JournalError::Io { source, .. }) => {
+                    self.rotten.push(snapshot.generation);
+                    self.add(&file, format!("it can't be read: {source}"), RENEW);
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -175,6 +184,9 @@ impl Check<'_> {
 
     fn unreadable(&mut self) {
         for one in &self.facts.unreadable {
+            if one.kind == FileKind::Snapshot {
+                self.rotten.push(one.generation);
+            }
             self.add(&one.generation.shown(one.kind), at(0, &one.what), RENEW);
         }
     }

@@ -1,12 +1,14 @@
 //! Reads everything that is kept and says what is wrong: the engine of `verify`.
 //!
-//! Owns the checks: rows against each other ([`rows`]), files under `blobs/` against their rows ([`blobs`]). Must never
-//! change, repair or remove anything: a finding names its file and the next thing to type, and a person decides.
-//! Memory is bounded whatever the size of the registry: rows are streamed, and look-ups go to the index.
+//! Owns the checks: the journal's files ([`journal`]), the index against them ([`compare`], [`replica`]), rows against
+//! each other ([`rows`]), files under `blobs/` against their rows ([`blobs`]). Must never change, repair or remove
+//! anything, but for [`rebuild`]: a finding names its file and the next thing to type, and a person decides. Memory is
+//! bounded whatever the size of the registry: rows are streamed, and look-ups go to an index.
+//!
+//! Start reading at [`verify`].
 
 pub mod blobs;
 pub mod compare;
-pub mod copied;
 pub mod findings;
 #[cfg(test)]
 pub(crate) mod fixture_tests;
@@ -14,6 +16,7 @@ pub mod journal;
 #[cfg(test)]
 pub(crate) mod memory_tests;
 pub mod meter;
+pub mod rebuild;
 pub mod replica;
 pub mod rows;
 mod sources;
@@ -25,6 +28,8 @@ use std::path::PathBuf;
 pub use self::findings::{FINDINGS_MAX, Finding, Findings};
 use super::StoreError;
 use super::journal::JournalError;
+use super::journal::plan::OpenRefusal;
+use super::open::OpenError;
 use super::progress::Cancelled;
 
 /// Why a verification could not go on. What is wrong with the data is no error but a [`Finding`].
@@ -39,6 +44,9 @@ pub enum ScrubError {
     /// The journal could not be read, or is damaged where it is needed.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// It would not be opened either.
+    #[error(transparent)]
+    Refused(Box<OpenRefusal>),
     /// The disk failed.
     #[error("`{}`: could not {op}", .path.display())]
     Io {
@@ -53,4 +61,16 @@ pub enum ScrubError {
     /// A part of the work panicked.
     #[error("a part of the verification panicked: {0}")]
     Panicked(String),
+}
+
+impl From<OpenError> for ScrubError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Refused(refusal) => Self::Refused(refusal),
+            OpenError::Store(error) => Self::Store(error),
+            OpenError::Journal(error) => Self::Journal(error),
+            OpenError::Io { path, op, source } => Self::Io { path, op, source },
+            OpenError::Cancelled(cancelled) => Self::Cancelled(cancelled),
+        }
+    }
 }

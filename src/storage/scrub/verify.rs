@@ -9,7 +9,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::ScrubError;
 use super::blobs::{BlobCounts, BlobRows, BlobScan, check_blobs};
 use super::compare::{Cursor, Page};
-use super::copied::{Choice, choose};
 use super::findings::Findings;
 use super::journal::{Expects, JournalCounts, SALVAGE, check_journal, refused};
 use super::meter::Meter;
@@ -19,7 +18,9 @@ pub use super::sources::blob_rows;
 use super::sources::{DatabaseRows, LiveRows, NoRows, ReplicaRows};
 use crate::storage::StoreError;
 use crate::storage::journal::header::Position;
+use crate::storage::journal::name::Generation;
 use crate::storage::journal::plan::{Copied, Lineup, Original, Route};
+use crate::storage::open::{OpenError, state_of_copy};
 use crate::storage::progress::{Progress, Unit};
 use crate::storage::redb::METADATA_FILE;
 use crate::storage::redb::inspect::{Inspection, inspect, read_rows};
@@ -71,6 +72,8 @@ pub struct VerifyReport {
     pub compared: u64,
     /// Files of blobs.
     pub blobs: BlobCounts,
+    /// Snapshots that are not what was written: a running server writes a new one in place of each.
+    pub rotten_snapshots: Vec<Generation>,
     /// The last frame of the state that was checked; none when there is no state.
     pub state: Option<Position>,
     /// What is wrong.
@@ -92,6 +95,7 @@ pub fn verify(work: &Verification<'_>, progress: &dyn Progress) -> Result<Verify
     };
     let check = check_journal(work.workshop, expects, progress, &mut verifier.report.findings)?;
     verifier.report.journal = check.counts;
+    verifier.report.rotten_snapshots = check.rotten_snapshots;
     let replica = match (check.lineup, live) {
         (Some(Lineup::Original(original)), Some(live)) => verifier.beside_server(&original, &live)?,
         (Some(Lineup::Original(original)), None) => verifier.original(&original)?,
@@ -225,13 +229,18 @@ impl Verifier<'_> {
 
     /// A copy that was never opened: its index is not looked at, and its state is the one that it would open at.
     fn copy(&mut self, copied: &Copied) -> Result<Option<Replica>, ScrubError> {
-        match choose(self.work.workshop, copied, self.progress)? {
-            Choice::Keep(route, kept) => self.replica(&[route], &kept.at),
-            Choice::Refused(refusal) => {
+        let Workshop { fs, data, .. } = self.work.workshop;
+        match state_of_copy(fs, data, copied, &|at| self.progress.advance(at.at)) {
+            Ok((route, kept)) => self.replica(&[route], &kept.at),
+            Err(OpenError::Refused(refusal)) => {
                 let (file, what, fix) = refused(&refusal);
-                self.report.findings.file(file, what, fix);
+                let mut told = self.report.findings.list().iter();
+                if told.all(|finding| finding.file != file) {
+                    self.report.findings.file(file, what, fix);
+                }
                 Ok(None)
             }
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -233,10 +233,13 @@ impl Judge<'_, '_> {
 
     /// A blob that is marked as damaged and whose bytes are right again was put back by hand.
     fn sound(&mut self, row: &BlobRow) -> Result<(), ScrubError> {
-        if row.damaged && self.rows.row(&row.sha256)?.is_some_and(|row| row.damaged) {
+        // Damaged litter has a row that holds what its bytes are.
+        if row.damaged && row.count > 0 && self.rows.row(&row.sha256)?.is_some_and(|row| row.damaged) {
             let what = "its bytes are right again, but it is marked as damaged and not served";
-            let fix = "publish the same bytes again, which clears the mark";
-            self.findings.file(blob_file(&row.sha256), what, fix);
+            let fix = "type `vix-registry verify` beside the running server, which clears the mark";
+            let file = blob_file(&row.sha256);
+            let (what, fix) = (what.to_owned(), fix.to_owned());
+            self.findings.add(Finding { file, what, fix, blob: Some(row.sha256) });
         }
         Ok(())
     }

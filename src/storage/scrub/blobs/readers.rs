@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::{BlobScan, blob_file};
 use crate::domain::digest::{Blake3, Sha256};
 use crate::storage::fs::{Access, Fs, read_full};
+use crate::storage::journal::retired::{NOTE_BYTES_MAX, Note};
 use crate::storage::progress::{Advance, Cancelled, PIECE_BYTES_MAX, Progress, Unit};
 use crate::storage::rows::BlobRow;
 use crate::storage::scrub::ScrubError;
@@ -23,10 +24,6 @@ const QUEUE_MAX: usize = 64;
 const READ_BYTES: usize = 256 * 1024;
 /// How long the one who waits for a verdict goes without looking whether the work is to stop.
 const WAIT_MAX: Duration = Duration::from_millis(100);
-/// How a note begins that stands in the place of a blob that was removed.
-const NOTE: &[u8] = b"VIXRGONE ";
-/// More bytes than a note ever has.
-const NOTE_BYTES_MAX: u64 = 256;
 
 /// A file to read; its row when it has one.
 #[derive(Clone, Debug)]
@@ -210,7 +207,7 @@ impl Reader<'_> {
             let count = read_full(self.fs, &file, &mut self.buf, offset)?;
             let bytes = self.buf.get(..count).unwrap_or_default();
             digest.add(bytes);
-            if offset == 0 && count as u64 <= NOTE_BYTES_MAX {
+            if offset == 0 && count <= NOTE_BYTES_MAX {
                 note.extend_from_slice(bytes);
             }
             offset += count as u64;
@@ -224,7 +221,7 @@ impl Reader<'_> {
         }
         Ok(Ok(if digest.proves(job) && job.row.is_none_or(|row| row.size == offset) {
             Verdict::Sound { bytes: offset, mode: stat.mode }
-        } else if note.starts_with(NOTE) {
+        } else if Note::parse(&note).is_some() {
             Verdict::Note
         } else {
             Verdict::Damaged { bytes: offset }
