@@ -195,7 +195,8 @@ fn with_not_one_byte_free_reads_yanks_and_purges_go_on_also_after_a_kill_and_wri
     client.yank("1.0.0", true);
     assert_eq!(client.ask("DELETE", "/v1/packages/gk/jwt/versions/1.1.0?reason=room", b"").0, 200);
     let (status, ready) = client.ask("GET", "/readyz", b"");
-    assert_eq!((status, &ready["data"]["status"]), (200, &json!("degraded")), "{ready}");
+    let expected = json!({"status": "degraded", "degraded": ["read_only"]});
+    assert_eq!((status, &ready["data"]), (200, &expected), "{ready}");
     outsider.wait_until_full();
     server.kill();
 
