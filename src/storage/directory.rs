@@ -128,6 +128,14 @@ pub struct StoreOptions {
     pub rotation: RotationRule,
 }
 
+impl StoreOptions {
+    /// For work on the data without a writer.
+    pub(super) fn alone(self) -> Options {
+        let Self { cache_bytes, queue_length, rotation } = self;
+        Options { cache_bytes, queue_length, rotation, clock: Box::new(moment), ..Options::default() }
+    }
+}
+
 /// A data directory that this process alone uses, until it is dropped.
 #[derive(Debug)]
 pub struct DataDirectory {
@@ -199,8 +207,7 @@ impl DataDirectory {
     /// # Errors
     /// As [`examine`].
     pub fn examine(&self, options: StoreOptions) -> Result<&'static str, OpenError> {
-        let StoreOptions { cache_bytes, queue_length, rotation } = options;
-        let options = Options { cache_bytes, queue_length, rotation, clock: Box::new(moment), ..Options::default() };
+        let options = options.alone();
         examine(&options.fs, &self.path, &options.opening())
     }
 

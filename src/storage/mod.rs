@@ -17,6 +17,7 @@ pub mod open;
 pub mod progress;
 pub mod quarantine;
 pub mod redb;
+pub mod repair;
 pub mod reports;
 pub mod rows;
 pub mod scans;

@@ -4,6 +4,7 @@
 #![expect(clippy::print_stderr, reason = "seeds, measurements and missing inputs are told")]
 
 mod binary;
+mod bit_rot;
 mod directory;
 mod first_admin;
 mod full_disk;

@@ -10,6 +10,7 @@ pub mod member;
 pub mod namespace;
 pub mod package;
 pub mod password;
+pub mod salvage;
 pub mod span;
 pub mod status;
 pub mod table;

@@ -1,18 +1,19 @@
 //! `verify`: reads every byte and row, and says what is wrong; beside a running server as its job, else in this process.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
 use serde_json::Value;
 
 use super::table::cell;
-use super::{begin, job, runtime, to_json};
+use super::{begin, job, runtime, salvage, to_json};
 use crate::cli::args::Globals;
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::output::{Output, Shown};
 use crate::cli::progress::{Meter, watched};
 use crate::cli::transport::{Call, Reached, Transport};
+use crate::cli::wire_up::store_options;
 use crate::config::Config;
 use crate::http::wire::jobs::VerifyResult as Wire;
 use crate::services::jobs::{JobKind, VerifyResult};
@@ -20,20 +21,39 @@ use crate::services::reports::Reports;
 use crate::storage::directory::{Create, DataDirectory};
 use crate::storage::fs::RealFs;
 use crate::storage::progress::Progress;
+use crate::storage::scrub::rebuild::Rebuilt;
 use crate::storage::scrub::replica::{Workshop, scratch_of};
 use crate::storage::scrub::verify::{Verification, Whose, verify};
 
-/// What is verified.
+/// What is verified, or made of what is damaged.
 #[derive(Args, Debug)]
-pub struct VerifyArgs {}
+pub struct VerifyArgs {
+    /// Build the index anew from the journal, then verify; the old one is set aside. For a registry that is stopped
+    #[arg(long)]
+    rebuild: bool,
+    /// Show what can be saved of a directory that is refused; with --yes, save it into this new one. Changes nothing in
+    /// the old one
+    #[arg(long, value_name = "NEW-DIRECTORY", conflicts_with = "rebuild")]
+    salvage: Option<PathBuf>,
+    /// Save it; without this only what would be saved is shown
+    #[arg(long, requires = "salvage")]
+    yes: bool,
+}
 
 /// Verifies; findings make the exit code 3.
 ///
 /// # Errors
 /// Those of the configuration, of [`Transport::reach`] and of the work.
-pub fn run(global: &Globals, _args: &VerifyArgs, output: Output) -> Result<(Shown, Exit), CliError> {
+pub fn run(global: &Globals, args: &VerifyArgs, output: Output) -> Result<(Shown, Exit), CliError> {
     let config = begin(global)?;
     let meter = Meter::new(global, output, "verify");
+    if let Some(dest) = &args.salvage {
+        let work = salvage::run(&config, dest, args.yes, (meter, output));
+        return runtime()?.block_on(work);
+    }
+    if args.rebuild {
+        rebuild(&config, output)?;
+    }
     let result = runtime()?.block_on(async {
         match Transport::reach(&config, Create::No).await? {
             Reached::Server(mut server) => job::run(&mut server, Call::new("POST", "/v1/admin/verify"), meter).await,
@@ -43,6 +63,18 @@ pub fn run(global: &Globals, _args: &VerifyArgs, output: Output) -> Result<(Show
     let findings = result["findings"].as_array().map_or(0, Vec::len);
     let exit = if findings == 0 { Exit::Ok } else { Exit::Findings };
     Ok((Shown::data(text(&result), &result), exit))
+}
+
+/// Builds the index of a stopped registry anew.
+fn rebuild(config: &Config, output: Output) -> Result<(), CliError> {
+    let directory = DataDirectory::open(&config.data, Create::No)?;
+    let what = match directory.rebuild_index(store_options(config))? {
+        Rebuilt::Done(position) => format!("the index was built anew, up to change {}", position.number),
+        Rebuilt::NotNeeded => "this is a copy that was never opened: its index is built when it is".to_owned(),
+        Rebuilt::NoJournal => "there is no journal to build an index from; nothing was changed".to_owned(),
+    };
+    output.note(&what);
+    Ok(())
 }
 
 /// On a directory that nobody else uses.

@@ -1,10 +1,8 @@
 //! Verifies whole directories: sound ones, and ones in which every kind of file is broken in turn.
 
 use super::scrub::past;
-use crate::domain::time::Timestamp;
-use crate::storage::Moment;
 use crate::storage::journal::name::{FileKind, Generation};
-use crate::storage::redb::METADATA_FILE;
+use crate::storage::redb::{METADATA_FILE, Options};
 use crate::storage::rows::Row as _;
 use crate::storage::scrub::fixture_tests::{CACHE_BYTES, Directory, Past, Shape};
 use crate::storage::scrub::rebuild::{Rebuilt, rebuild};
@@ -143,9 +141,8 @@ async fn an_original_that_ends_too_early_is_found() {
 async fn a_rebuilt_index_is_right_and_the_old_one_is_kept_aside() {
     let past = past().await;
     let directory = Directory::write(&past, Shape { rotate_every: 4, index_behind: 0, sealed: true });
-    let now = Moment { now: Timestamp(0), tick: 0 };
-    let fs = directory.workshop().fs;
-    let again = || rebuild(&fs, directory.data(), CACHE_BYTES, now).unwrap();
+    let (fs, options) = (directory.workshop().fs, Options { cache_bytes: CACHE_BYTES, ..Options::default() }.opening());
+    let again = || rebuild(&fs, directory.data(), &options).unwrap();
     for broken in [&b"no database"[..], b""] {
         directory.replace(METADATA_FILE, broken, 0o600);
         assert_eq!(files(&directory.verify()), [METADATA_FILE]);
@@ -160,7 +157,7 @@ async fn a_rebuilt_index_is_right_and_the_old_one_is_kept_aside() {
     assert!(matches!(again(), Rebuilt::Done(_)));
     sound(&directory.verify());
     let copy = directory.copy();
-    assert_eq!(rebuild(&fs, copy.data(), CACHE_BYTES, now).unwrap(), Rebuilt::NotNeeded);
+    assert_eq!(rebuild(&fs, copy.data(), &options).unwrap(), Rebuilt::NotNeeded);
 }
 
 /// A small generator of pseudo-random numbers (xorshift64*), so that a seed tells the whole run.

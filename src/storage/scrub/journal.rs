@@ -24,7 +24,8 @@ const LOOKS_MAX: usize = 3;
 /// What to do about a file of the journal that is rotten and not the only one that has what it holds.
 pub const RENEW: &str = "type `vix-registry gc --now --yes`, which writes a new snapshot and removes what is older";
 /// What to do about a journal that does not open.
-pub const SALVAGE: &str = "restore a backup into an empty place, or see what `vix-registry serve --salvage` would keep";
+pub const SALVAGE: &str =
+    "restore a backup into an empty place, or see what `vix-registry verify --salvage NEW-DIRECTORY` would keep";
 const RESTORE: &str = "restore into an empty place, from one of the two directories alone";
 const COPY_AGAIN: &str = "copy again, faster, or raise `storage.retention` in the original before copying";
 const START_ONCE: &str = "start the server and stop it, then verify again: it begins a new log";

@@ -7,7 +7,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::ScrubError;
-use crate::storage::Moment;
 use crate::storage::fs::Fs;
 use crate::storage::journal::header::Position;
 use crate::storage::journal::plan::{Lineup, decide_lineup};
@@ -30,7 +29,7 @@ pub enum Rebuilt {
 ///
 /// # Errors
 /// When the journal does not lead to a state, or the disk fails.
-pub fn rebuild(fs: &Arc<dyn Fs>, data: &Path, cache_bytes: usize, now: Moment) -> Result<Rebuilt, ScrubError> {
+pub fn rebuild(fs: &Arc<dyn Fs>, data: &Path, options: &OpenOptions) -> Result<Rebuilt, ScrubError> {
     // What a process that was killed had written and not synced must not be in the index and then not in the journal.
     settle_newest(&**fs, data)?;
     let facts = survey(&**fs, data, None)?;
@@ -40,9 +39,7 @@ pub fn rebuild(fs: &Arc<dyn Fs>, data: &Path, cache_bytes: usize, now: Moment) -
         Lineup::New { .. } => return Ok(Rebuilt::NoJournal),
     };
     let Some(end) = original.links.last().map(|link| link.last) else { return Ok(Rebuilt::NoJournal) };
-    let retention = facts.logs.iter().map(|log| log.header.retention).max().unwrap_or_default();
-    let options = OpenOptions { cache_bytes, retention, disk: Arc::default(), now };
-    let (database, index) = open::rebuild(fs, data, &end, &options)?;
+    let (database, index) = open::rebuild(fs, data, &end, options)?;
     drop(database);
     drop(index);
     Ok(Rebuilt::Done(end))
