@@ -96,6 +96,19 @@ pub enum RowOp {
     },
 }
 
+impl RowOp {
+    /// Whether it takes away something that may be there no more at all: what a purge or the end of a user, a package or
+    /// a namespace takes away. A version's row stays, without its texts; what goes is that it refers to blobs.
+    pub fn erases(&self) -> bool {
+        match self {
+            Self::Put { .. } => false,
+            Self::Delete { table, .. } => {
+                matches!(table, Table::BlobRefs | Table::Packages | Table::Namespaces | Table::Users | Table::Tokens)
+            }
+        }
+    }
+}
+
 /// What is counted as rows come and go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Counter {

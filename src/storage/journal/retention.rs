@@ -103,6 +103,11 @@ pub fn may_sweep(row: &BlobRow, settled: u64, retention: u64) -> bool {
     row.count == 0 && row.dropped_since.is_some_and(|dropped| dropped.saturating_add(retention) < settled)
 }
 
+/// Whether the index is to be written anew: what a frame of tick `erased` took away may be in its free pages until then.
+pub fn renewal_due(erased: Option<u64>, tick: u64, retention: u64) -> bool {
+    erased.is_some_and(|since| since.saturating_add(retention) < tick)
+}
+
 /// Whether a note of what was removed at tick `removed_at` may go too.
 pub fn may_forget(removed_at: u64, tick: u64, retention: u64) -> bool {
     removed_at.saturating_add(retention).saturating_add(NOTES_KEPT_TICKS) < tick

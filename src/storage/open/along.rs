@@ -146,10 +146,10 @@ fn begin_and_build(place: &Place<'_>, route: &Route, path: &Path) -> Result<(Bui
         Base::Snapshot => from_snapshot(place, route, &mut build, &mut meter)?,
     }
     let mut frames = 0;
-    walk(place, &route.links, &mut |ops, _| {
+    walk(place, &route.links, &mut |ops, position| {
         frames += 1;
         meter.add(&ops)?;
-        Ok(build.apply(ops)?)
+        Ok(build.apply(ops, position.tick)?)
     })?;
     let end = route.end().map(|end| Position { tick: route.tick, ..end });
     Ok((build.finish(end.as_ref())?, frames))

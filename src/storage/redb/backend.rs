@@ -213,7 +213,7 @@ impl IndexFile {
         self.fs.set_len(&self.file, len).map_err(|error| self.noted("set the length of meta.redb", error))
     }
 
-    fn sync(&self) -> io::Result<()> {
+    pub(super) fn sync(&self) -> io::Result<()> {
         self.check_synced()?;
         self.fs.sync_data(&self.file).map_err(|error| {
             self.sync_failed.store(true, Ordering::Release);

@@ -11,7 +11,7 @@ use redb::{Builder, Database, Durability, WriteTransaction};
 
 use super::backend::IndexFile;
 use super::replay::{apply_ops, size, table_of};
-use super::seq::write_seq;
+use super::seq::{note_erased, write_seq};
 use super::staging::definition;
 use super::{DATA_FORMAT, FORMAT, METADATA_FILE, NEW_FILE, backend, from_io};
 use crate::storage::StoreError;
@@ -21,10 +21,13 @@ use crate::storage::journal::header::Position;
 use crate::storage::tables::{RowOp, Table};
 
 const BUILDING: &str = "building the index";
+const NAMING: &str = "giving the index its name";
 /// Bytes of operations that are gathered and put in table by table: opening a table costs as much as a row.
 const GATHERED_BYTES_MAX: usize = 4 << 20;
 /// Bytes of rows that share a transaction; redb remembers each page of an open one.
 const TRANSACTION_BYTES_MAX: usize = 64 << 20;
+/// The same beside a writer at work, and then they are synced: a big sync would stall its frames.
+const GENTLE_BYTES_MAX: usize = 8 << 20;
 
 /// An index in the making. Dropped before [`Build::finish`], it leaves a file that the next build unlinks.
 pub struct Build {
@@ -36,6 +39,9 @@ pub struct Build {
     gathered_bytes: usize,
     open_bytes: usize,
     rows: u64,
+    is_gentle: bool,
+    /// The tick of the first frame that erased rows.
+    erased: Option<u64>,
 }
 
 /// A whole, durable index, open, whose name is the one that it was built under.
@@ -69,10 +75,27 @@ impl Build {
         let database = Builder::new().set_cache_size(cache_bytes).create_with_backend(index.backend());
         let database = database.map_err(|error| backend(BUILDING, error.into()))?;
         let path = path.to_owned();
-        let mut build =
-            Self { path, index, database, open: None, gathered: Vec::new(), gathered_bytes: 0, open_bytes: 0, rows: 0 };
+        let mut build = Self {
+            path,
+            index,
+            database,
+            open: None,
+            gathered: Vec::new(),
+            gathered_bytes: 0,
+            open_bytes: 0,
+            rows: 0,
+            is_gentle: false,
+            erased: None,
+        };
         build.lay_out()?;
         Ok(build)
+    }
+
+    /// Built beside a writer at work: little is written at a time.
+    #[must_use]
+    pub fn gently(mut self) -> Self {
+        self.is_gentle = true;
+        self
     }
 
     /// Makes the tables, so that none is missing when nothing is put into it.
@@ -95,12 +118,17 @@ impl Build {
         self.gather(RowOp::Put { table, key: key.to_vec(), value: value.to_vec() })
     }
 
-    /// Puts the rows of a frame.
+    /// Puts the rows of a frame of this tick.
     ///
     /// # Errors
     /// As [`Build::put`].
-    pub fn apply(&mut self, ops: impl IntoIterator<Item = RowOp>) -> Result<(), StoreError> {
-        ops.into_iter().try_for_each(|op| self.gather(op))
+    pub fn apply(&mut self, ops: impl IntoIterator<Item = RowOp>, tick: u64) -> Result<(), StoreError> {
+        ops.into_iter().try_for_each(|op| {
+            if op.erases() {
+                self.erased.get_or_insert(tick);
+            }
+            self.gather(op)
+        })
     }
 
     /// Makes what was put durable, as the state after `position`; without one, as a state from before the journal.
@@ -115,6 +143,9 @@ impl Build {
         };
         if let Some(position) = position {
             write_seq(&transaction, position)?;
+        }
+        if let Some(tick) = self.erased {
+            note_erased(&transaction, tick)?;
         }
         commit(transaction, Durability::Immediate)?;
         let Self { path, index, database, rows, .. } = self;
@@ -136,9 +167,13 @@ impl Build {
         ops.clear();
         self.gathered = ops;
         self.open_bytes += std::mem::take(&mut self.gathered_bytes);
-        if self.open_bytes >= TRANSACTION_BYTES_MAX {
+        let bytes_max = if self.is_gentle { GENTLE_BYTES_MAX } else { TRANSACTION_BYTES_MAX };
+        if self.open_bytes >= bytes_max {
             self.open_bytes = 0;
             self.open.take().map_or(Ok(()), |open| commit(open, Durability::None))?;
+            if self.is_gentle {
+                self.index.sync().map_err(|error| from_io(BUILDING, error))?;
+            }
         }
         Ok(())
     }
@@ -163,9 +198,18 @@ impl Built {
     /// # Errors
     /// `Full` and `Backend`; the name may stand for the old or the new index then.
     pub fn install(self, fs: &dyn Fs, data: &Path) -> Result<(Database, Arc<IndexFile>), StoreError> {
-        let io = |error: io::Error| from_io("giving the index its name", error);
-        fs.rename(&self.path, &data.join(METADATA_FILE)).map_err(io)?;
+        let io = |error: io::Error| from_io(NAMING, error);
+        let renamed = self.rename(fs, data)?;
         fs.sync_dir(&fs.open_dir(data).map_err(io)?).map_err(io)?;
+        Ok(renamed)
+    }
+
+    /// Gives it the name of the directory's index, in place of what has it; the directory is still to be synced.
+    ///
+    /// # Errors
+    /// `Full` and `Backend`; then the old index has its name still.
+    pub fn rename(self, fs: &dyn Fs, data: &Path) -> Result<(Database, Arc<IndexFile>), StoreError> {
+        fs.rename(&self.path, &data.join(METADATA_FILE)).map_err(|error| from_io(NAMING, error))?;
         Ok((self.database, self.index))
     }
 }
@@ -200,7 +244,7 @@ mod tests {
         }
         let put = |table, key: &[u8], value: &[u8]| RowOp::Put { table, key: key.to_vec(), value: value.to_vec() };
         let gone = RowOp::Delete { table: Table::Versions, key: 5_u32.to_be_bytes().to_vec() };
-        build.apply([put(Table::Users, b"a", b"1"), gone, put(Table::Users, b"a", b"2")]).unwrap();
+        build.apply([put(Table::Users, b"a", b"1"), gone, put(Table::Users, b"a", b"2")], 3).unwrap();
         let built = build.finish(Some(&position())).unwrap();
         assert_eq!(built.rows, 100_003);
         drop(built.install(&RealFs, temp.path()).unwrap());

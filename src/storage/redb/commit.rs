@@ -10,7 +10,7 @@ use super::backend;
 use super::generations::Generations;
 use super::job::{Job, chain, panic_text};
 use super::preface::Preface;
-use super::seq::write_seq;
+use super::seq::{note_erased, write_seq};
 use super::staging::Staging;
 use super::trail::Trail;
 use super::writer::Writer;
@@ -78,7 +78,9 @@ impl Writer {
         };
         self.note_frame(position, moment.tick);
         self.preface = None;
-        if let Err(error) = guarded(transaction, &position) {
+        let erases = ops.iter().any(RowOp::erases).then_some(position.tick);
+        self.renewal.erased = self.renewal.erased.or(erases);
+        if let Err(error) = guarded(transaction, &position, erases) {
             self.recover(&error).map_err(Failed::Unindexed)?;
         }
         if ops.iter().any(is_event) {
@@ -93,6 +95,7 @@ impl Writer {
         let from = if former.generation == position.generation { former.end } else { 0 };
         let bytes = position.end.saturating_sub(from);
         self.trail.extend(position);
+        self.renewal.extend(position);
         self.checkpoints.add(bytes, Instant::now());
         self.rotation.add_frame(&position, bytes);
         self.health.settled(decided, (self.moment)().tick);
@@ -107,8 +110,9 @@ impl Writer {
     /// A log was begun without a frame. The index says so too: the log before may be gone when it is opened next.
     pub(super) fn note_log(&mut self, begun: Position) -> Result<(), StoreError> {
         self.trail.extend(begun);
+        self.renewal.extend(begun);
         self.checkpoints.add(0, Instant::now());
-        let noted = self.index.begin_write().and_then(|transaction| guarded(transaction, &begun));
+        let noted = self.index.begin_write().and_then(|transaction| guarded(transaction, &begun, None));
         noted.or_else(|error| self.recover(&error))
     }
 
@@ -193,14 +197,20 @@ fn stage(
     staged.unwrap_or_else(|panic| Err(StoreError::Panicked(panic_text(&*panic))))
 }
 
-/// Commits what was staged as the state after `position`; a panic of redb is an error of the index.
-fn guarded(transaction: WriteTransaction, position: &Position) -> Result<(), StoreError> {
-    let indexed = std::panic::catch_unwind(AssertUnwindSafe(|| put_into_index(transaction, position)));
+/// Commits what was staged as the state after `position`, which erased rows at a tick; a panic of redb is an error of the
+/// index.
+fn guarded(transaction: WriteTransaction, position: &Position, erased: Option<u64>) -> Result<(), StoreError> {
+    let indexed = std::panic::catch_unwind(AssertUnwindSafe(|| put_into_index(transaction, position, erased)));
     indexed.unwrap_or_else(|panic| Err(StoreError::Panicked(panic_text(&*panic))))
 }
 
-fn put_into_index(mut transaction: WriteTransaction, position: &Position) -> Result<(), StoreError> {
+fn put_into_index(
+    mut transaction: WriteTransaction,
+    position: &Position,
+    erased: Option<u64>,
+) -> Result<(), StoreError> {
     write_seq(&transaction, position)?;
+    erased.map_or(Ok(()), |tick| note_erased(&transaction, tick))?;
     transaction.set_durability(Durability::None).map_err(|error| backend("committing", error.into()))?;
     transaction.commit().map_err(|error| backend("committing", error.into()))
 }

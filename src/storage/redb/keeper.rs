@@ -1,5 +1,5 @@
-//! Long work on the journal, on a thread of its own, so that no batch waits for it: writing a snapshot, and reading one
-//! back whole.
+//! Long work on the journal and the index, on a thread of its own, so that no batch waits for it: writing a snapshot,
+//! reading one back whole, and writing a fresh index.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -8,12 +8,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::build::{Build, Built};
 use super::index::Reading;
 use super::staging::Snapshot;
 use crate::storage::StoreError;
+use crate::storage::disk::DiskState;
 use crate::storage::fs::Fs;
 use crate::storage::journal::JournalError;
 use crate::storage::journal::facts::SnapshotFacts;
+use crate::storage::journal::header::Position;
 use crate::storage::journal::name::Generation;
 use crate::storage::journal::snapshot::{VisitRow, read_snapshot};
 use crate::storage::journal::snapshot_write::write_snapshot;
@@ -26,6 +29,8 @@ const RESTS: u32 = 2;
 const REST_MAX: Duration = Duration::from_millis(200);
 /// How many rows are handed over between two looks at whether to stop.
 const STOP_ROWS: u64 = 4096;
+/// How many bytes of rows go into a fresh index between two rests.
+const REST_BYTES: u64 = 1 << 20;
 
 /// What is to be done.
 pub(super) enum Work {
@@ -33,6 +38,16 @@ pub(super) enum Work {
     Snapshot(Box<Reading>, SnapshotFacts),
     /// Read every byte of a snapshot.
     ReadBack(Generation),
+    /// Write the rows of a transaction, begun at exactly this state, into a fresh index.
+    Index(Box<Reading>, Position),
+}
+
+/// What came of it.
+pub(super) enum Done {
+    /// The snapshot that was written or read.
+    Snapshot(SnapshotFacts),
+    /// The index, still beside the one in use.
+    Index(Box<Built>),
 }
 
 /// Where work goes on, and how it learns that others wait for the disk.
@@ -43,12 +58,17 @@ pub(super) struct Workplace {
     pub(super) data: PathBuf,
     /// Counts frames: as long as it moves, the writer is busy.
     pub(super) frames: Arc<AtomicU64>,
+    /// What is known about the disk.
+    pub(super) disk: Arc<DiskState>,
+    /// The page cache of a fresh index, in bytes.
+    pub(super) cache_bytes: usize,
 }
 
 /// A work under way.
 pub(super) struct Keeper {
-    thread: JoinHandle<Result<SnapshotFacts, JournalError>>,
+    thread: JoinHandle<Result<Done, JournalError>>,
     stop: Arc<AtomicBool>,
+    place: Workplace,
 }
 
 impl Keeper {
@@ -58,13 +78,17 @@ impl Keeper {
     /// When there can be no thread.
     pub(super) fn start(place: &Workplace, work: Work) -> Result<Self, StoreError> {
         let stop = Arc::new(AtomicBool::new(false));
-        let (place, told) = (place.clone(), Arc::clone(&stop));
+        let (there, told) = (place.clone(), Arc::clone(&stop));
         let thread = std::thread::Builder::new().name("snapshots".to_owned()).spawn(move || match work {
-            Work::Snapshot(reading, facts) => write(&place, *reading, facts, &told),
-            Work::ReadBack(generation) => read_back(&place, generation, &told),
+            Work::Snapshot(reading, facts) => write(&there, *reading, facts, &told).map(Done::Snapshot),
+            Work::ReadBack(generation) => read_back(&there, generation, &told).map(Done::Snapshot),
+            Work::Index(reading, position) => {
+                let built = build(&there, *reading, &position, &told);
+                built.inspect_err(|_| there.take_away_index()).map(|built| Done::Index(Box::new(built)))
+            }
         });
         let thread = thread.map_err(|error| StoreError::backend("starting a thread for snapshots", error))?;
-        Ok(Self { thread, stop })
+        Ok(Self { thread, stop, place: place.clone() })
     }
 
     /// Whether the work has ended.
@@ -73,15 +97,34 @@ impl Keeper {
     }
 
     /// What came of it; waits for the end.
-    pub(super) fn finish(self) -> Result<SnapshotFacts, JournalError> {
+    pub(super) fn finish(self) -> Result<Done, JournalError> {
         self.thread.join().unwrap_or_else(|_panic| Err(JournalError::rows("the work on a snapshot panicked")))
     }
 
     /// Ends it early; waits until it has.
     pub(super) fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
-        if let Err(error) = self.finish() {
-            tracing::debug!(%error, "the work on a snapshot was stopped");
+        let place = self.place.clone();
+        match self.finish() {
+            Ok(Done::Snapshot(_)) => {}
+            Ok(Done::Index(built)) => {
+                drop(built);
+                place.take_away_index();
+            }
+            Err(error) => tracing::debug!(%error, "the work on a snapshot was stopped"),
+        }
+    }
+}
+
+impl Workplace {
+    /// Removes an index that was begun and is not used.
+    pub(super) fn take_away_index(&self) {
+        let path = Build::place(&self.data);
+        match self.fs.unlink(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(%error, file = %path.display(), "an index that was begun could not be removed");
+            }
+            Ok(()) | Err(_) => {}
         }
     }
 }
@@ -138,6 +181,26 @@ fn pacing(frames: &AtomicU64) -> impl FnMut(u64) -> Result<(), JournalError> {
         (seen, since) = (now, Instant::now());
         Ok(())
     }
+}
+
+/// A fresh index holds no byte of what is not in its rows.
+fn build(place: &Workplace, reading: Reading, position: &Position, stop: &AtomicBool) -> Result<Built, JournalError> {
+    let begun = Instant::now();
+    let Workplace { fs, data, frames, disk, cache_bytes } = place;
+    let Reading { transaction, handle } = reading;
+    let rows = Snapshot::new(transaction);
+    let build = Build::begin(Arc::clone(fs), &Build::place(data), *cache_bytes, Arc::clone(disk));
+    let mut build = build.map_err(JournalError::rows)?.gently();
+    let (mut pace, mut since) = (pacing(frames), 0);
+    give_rows(&rows, stop, &mut |table, key, value| {
+        build.put(table, key, value).map_err(JournalError::rows)?;
+        since += (key.len() + value.len()) as u64;
+        if since < REST_BYTES { Ok(()) } else { pace(std::mem::take(&mut since)) }
+    })?;
+    let built = build.finish(Some(position)).map_err(JournalError::rows)?;
+    drop((rows, handle));
+    tracing::info!(rows = built.rows, ms = begun.elapsed().as_millis(), "a fresh index was written");
+    Ok(built)
 }
 
 fn read_back(place: &Workplace, generation: Generation, stop: &AtomicBool) -> Result<SnapshotFacts, JournalError> {

@@ -15,6 +15,7 @@ mod job;
 mod keeper;
 mod preface;
 mod recover;
+mod renewal;
 pub mod replay;
 mod retire;
 mod rotation;

@@ -67,6 +67,7 @@ impl Writer {
         }
         tracing::error!(error = %chain(why), "the index failed and is opened anew");
         self.source.disk.note("use the index", &chain(why));
+        self.stop_renewal();
         self.index.close();
         let opened = self.reopen().or_else(|error| {
             tracing::error!(error = %chain(&error), "the index can't be opened anew and is built from the journal");
@@ -76,6 +77,7 @@ impl Writer {
             Ok(database) => {
                 self.source.again_at = None;
                 self.index.put(database);
+                self.learn_erased();
                 tracing::warn!(frame = self.trail.to().number, ms = now.elapsed().as_millis(), "the index is in order");
                 Ok(())
             }
@@ -110,7 +112,12 @@ impl Writer {
 
     /// Puts the frames of `missing` into an index that stands at `stands`. Not made durable: that takes room and time
     /// that there may not be, and is the next checkpoint's.
-    fn replay(&self, database: &Database, stands: Position, missing: &[Stretch]) -> Result<Position, StoreError> {
+    pub(super) fn replay(
+        &self,
+        database: &Database,
+        stands: Position,
+        missing: &[Stretch],
+    ) -> Result<Position, StoreError> {
         let mut replay = Replay::new(database);
         let mut last = stands;
         for Stretch { generation, range } in missing {
@@ -150,13 +157,6 @@ impl Writer {
         self.source.file = file;
         self.durable_now();
         Ok(database)
-    }
-
-    /// Puts a fresh index in place of one that is in order. Readers go on with the old one.
-    pub(super) fn renew_index(&mut self) -> Result<(), StoreError> {
-        let database = self.rebuild()?;
-        self.index.put(database);
-        Ok(())
     }
 
     /// Removes the indexes that were set aside. Answers with their names.

@@ -3,7 +3,7 @@
 use redb::{Database, Durability, WriteTransaction};
 
 use super::backend;
-use super::seq::write_seq;
+use super::seq::{note_erased, write_seq};
 use super::staging::definition;
 use crate::storage::StoreError;
 use crate::storage::journal::header::Position;
@@ -37,6 +37,9 @@ impl<'d> Replay<'d> {
             None => begin(self.database)?,
         };
         apply_ops(&transaction, ops)?;
+        if ops.iter().any(RowOp::erases) {
+            note_erased(&transaction, position.tick)?;
+        }
         self.open = Some(transaction);
         self.last = Some(position);
         self.bytes += ops.iter().map(size).sum::<usize>();

@@ -3,7 +3,8 @@
 
 use super::commit::from_journal;
 use super::job::chain;
-use super::rotation::{Compacted, Request};
+use super::renewal::Serves;
+use super::rotation::{Compacted, Request, fail};
 use super::writer::Writer;
 use crate::storage::StoreError;
 use crate::storage::journal::facts::SnapshotFacts;
@@ -72,19 +73,12 @@ impl Writer {
         }
     }
 
-    /// Removes everything before a snapshot that was just read back, and puts a fresh index in place: its free pages, and
-    /// the indexes set aside, hold what was there before.
-    pub(super) fn compact(&mut self, snapshot: &SnapshotFacts, serves: Vec<Request>) {
-        let done = self.compact_files(snapshot);
-        for request in serves {
-            let told = match &done {
-                Ok(compacted) => Ok(compacted.clone()),
-                Err(error) => Err(StoreError::backend("removing what is older", chain(error))),
-            };
-            match request {
-                Request::Compact(reply) => drop(reply.send(told)),
-                Request::Snapshot(reply) => drop(reply.send(told.map(|compacted| compacted.snapshot))),
-            }
+    /// Removes everything before a snapshot that was just read back, and begins a fresh index: the free pages of the one in
+    /// use, and the indexes set aside, hold what was there before.
+    pub(super) fn compact(&mut self, snapshot: &SnapshotFacts, requests: Vec<Request>) {
+        match self.compact_files(snapshot) {
+            Ok(compacted) => self.begin_renewal(Some(Serves { compacted, requests })),
+            Err(error) => fail(requests, &error),
         }
     }
 
@@ -94,8 +88,6 @@ impl Writer {
             self.remove(file)?;
             removed.push(file.0.shown(file.1));
         }
-        self.renew_index()?;
-        removed.extend(self.remove_old_indexes()?);
         Ok(Compacted { snapshot: *snapshot, removed })
     }
 }

@@ -12,7 +12,8 @@ use tokio::sync::oneshot;
 use super::commit::from_journal;
 use super::generations::Generations;
 use super::job::chain;
-use super::keeper::{Keeper, Work, Workplace};
+use super::keeper::{Done, Keeper, Work, Workplace};
+use super::renewal::Serves;
 use super::writer::Writer;
 use crate::storage::StoreError;
 use crate::storage::journal::JournalError;
@@ -58,12 +59,33 @@ pub struct Compacted {
     pub removed: Vec<String>,
 }
 
+impl Request {
+    /// Tells that it was done.
+    pub(super) fn done(self, compacted: &Compacted) {
+        match self {
+            Self::Snapshot(reply) => drop(reply.send(Ok(compacted.snapshot))),
+            Self::Compact(reply) => drop(reply.send(Ok(compacted.clone()))),
+        }
+    }
+
+    /// Tells why it was not.
+    pub(super) fn failed(self, error: &StoreError) {
+        let told = StoreError::backend("writing a snapshot or what follows it", chain(error));
+        match self {
+            Self::Snapshot(reply) => drop(reply.send(Err(told))),
+            Self::Compact(reply) => drop(reply.send(Err(told))),
+        }
+    }
+}
+
 /// What the work under way is.
-enum Doing {
+pub(super) enum Doing {
     /// Writing a snapshot; what its rotation had counted counts again if that fails.
     Snapshot(Growth),
     /// Reading back what is to replace older files.
     ReadBack(Generation),
+    /// Writing a fresh index, and what is to be told then.
+    Index(Option<Serves>),
 }
 
 /// A work under way, and who waits for it.
@@ -106,6 +128,25 @@ impl Rotation {
         }
     }
 
+    /// Where work goes on.
+    pub(super) fn place(&self) -> &Workplace {
+        &self.place
+    }
+
+    /// Takes note of a work that was begun.
+    pub(super) fn work(&mut self, keeper: Keeper, doing: Doing) {
+        self.working = Some(Working { keeper, doing, serves: Vec::new() });
+    }
+
+    /// Takes the work on a fresh index away, if that is what is under way.
+    pub(super) fn take_renewal(&mut self) -> Option<(Keeper, Option<Serves>)> {
+        let working = self.working.take_if(|working| matches!(working.doing, Doing::Index(_)))?;
+        match working.doing {
+            Doing::Index(serves) => Some((working.keeper, serves)),
+            Doing::Snapshot(_) | Doing::ReadBack(_) => None,
+        }
+    }
+
     /// Whether a work is under way.
     pub(super) fn is_working(&self) -> bool {
         self.working.is_some()
@@ -123,9 +164,9 @@ impl Rotation {
     /// Ends the work under way; those who wait for it learn that nothing comes.
     pub(super) fn close(&mut self) {
         self.asked.clear();
-        if let Some(Working { keeper, serves, .. }) = self.working.take() {
+        if let Some(Working { keeper, serves, doing }) = self.working.take() {
             keeper.stop();
-            drop(serves);
+            drop((serves, doing));
         }
     }
 }
@@ -144,7 +185,7 @@ impl Writer {
         }
         self.remove_some();
         if self.source.again_at.is_some() {
-            tell(std::mem::take(&mut self.rotation.asked), &StoreError::ReadOnly);
+            fail(std::mem::take(&mut self.rotation.asked), &StoreError::ReadOnly);
             return;
         }
         if self.rotation.is_working() || self.rotation.not_before.is_some_and(|at| Instant::now() < at) {
@@ -156,6 +197,8 @@ impl Writer {
         let is_due = rotation_due(self.rotation.growth, self.rotation.rule.rotate_bytes, tick, in_force);
         if !asked.is_empty() || (is_due && !self.health.disk().is_full()) {
             self.begin_snapshot(asked);
+        } else if self.renewal_is_due(tick, in_force) {
+            self.begin_renewal(None);
         } else if self.rotation.looked_at != Some(tick) {
             self.rotation.looked_at = Some(tick);
             self.retire(tick, in_force);
@@ -198,7 +241,16 @@ impl Writer {
 
     fn end_work(&mut self, working: Working) {
         let Working { keeper, doing, serves } = working;
-        match (keeper.finish(), doing) {
+        let done = match (keeper.finish(), doing) {
+            (Ok(Done::Index(built)), Doing::Index(serves)) => return self.end_renewal(Ok(*built), serves),
+            (Err(error), Doing::Index(serves)) => return self.end_renewal(Err(error), serves),
+            (Ok(Done::Snapshot(facts)), doing) => (Ok(facts), doing),
+            (Err(error), doing) => (Err(error), doing),
+            // No work on a snapshot ends with an index.
+            (Ok(Done::Index(_)), Doing::Snapshot(_) | Doing::ReadBack(_)) => return,
+        };
+        match done {
+            (_, Doing::Index(_)) => {}
             (Ok(facts), Doing::Snapshot(_)) => self.snapshot_made(facts, serves),
             (Ok(facts), Doing::ReadBack(generation)) => {
                 self.rotation.generations.snapshot_read(generation);
@@ -225,7 +277,7 @@ impl Writer {
             (Err(error), Doing::ReadBack(generation)) => {
                 let error = from_journal("reading a snapshot back", error);
                 tracing::error!(%generation, error = %chain(&error), "a snapshot can't be read back");
-                tell(serves, &error);
+                fail(serves, &error);
                 self.replace_snapshot(generation);
             }
         }
@@ -267,16 +319,13 @@ impl Writer {
 
     fn give_up(&mut self, serves: Vec<Request>, error: &StoreError) {
         self.rotation.not_before = Some(Instant::now() + AGAIN_AFTER_FAILURE);
-        tell(serves, error);
+        fail(serves, error);
     }
 }
 
-fn tell(serves: Vec<Request>, error: &StoreError) {
+/// Tells all of them why nothing was done.
+pub(super) fn fail(serves: Vec<Request>, error: &StoreError) {
     for request in serves {
-        let told = StoreError::backend("writing a snapshot", chain(error));
-        match request {
-            Request::Snapshot(reply) => drop(reply.send(Err(told))),
-            Request::Compact(reply) => drop(reply.send(Err(told))),
-        }
+        request.failed(error);
     }
 }

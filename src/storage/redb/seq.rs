@@ -1,7 +1,8 @@
-//! The row that says up to which frame the index holds the journal. It stands in a table of its own, outside of those
-//! that snapshots carry, and is written in the same transaction as the rows of that frame.
+//! The row that says up to which frame the index holds the journal, and the one that says since when its free pages hold
+//! what was erased. They stand in a table of their own, outside of those that snapshots carry, and are written in the
+//! same transaction as the rows of the frame that they tell of.
 
-use redb::{ReadTransaction, TableDefinition, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable as _, TableDefinition, WriteTransaction};
 
 use super::{METADATA_FILE, backend};
 use crate::domain::digest::Blake3;
@@ -12,6 +13,7 @@ use crate::storage::journal::name::Generation;
 
 const SEQ: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("seq");
 const KEY: &str = "seq";
+const ERASED: &str = "erased";
 const FORMAT: u8 = 1;
 
 /// Where the index stands; `None` for one from before the journal.
@@ -19,15 +21,44 @@ const FORMAT: u8 = 1;
 /// # Errors
 /// That redb fails, or [`StoreError::Corrupt`] for bytes that are no position.
 pub fn read_seq(transaction: &ReadTransaction) -> Result<Option<Position>, StoreError> {
+    let Some(row) = read(transaction, KEY)? else { return Ok(None) };
+    let what = || "the row `seq` names no frame".to_owned();
+    decode(&row).map(Some).ok_or_else(|| StoreError::Corrupt { table: METADATA_FILE, what: what() })
+}
+
+/// The tick of the first frame since the index was built that erased rows, whose bytes may be in free pages since.
+///
+/// # Errors
+/// That redb fails, or [`StoreError::Corrupt`] for bytes that are no tick.
+pub fn read_erased(transaction: &ReadTransaction) -> Result<Option<u64>, StoreError> {
+    let Some(row) = read(transaction, ERASED)? else { return Ok(None) };
+    let what = || "the row `erased` tells no tick".to_owned();
+    let tick = row.as_slice().as_array().copied().map(u64::from_le_bytes);
+    tick.map(Some).ok_or_else(|| StoreError::Corrupt { table: METADATA_FILE, what: what() })
+}
+
+/// Notes that a frame of this tick erases rows, unless an earlier one did.
+///
+/// # Errors
+/// That redb fails.
+pub fn note_erased(transaction: &WriteTransaction, tick: u64) -> Result<(), StoreError> {
+    let failed = |error: redb::Error| backend("writing the sequence", error);
+    let mut table = transaction.open_table(SEQ).map_err(|error| failed(error.into()))?;
+    let is_noted = table.get(ERASED).map_err(|error| failed(error.into()))?.is_some();
+    if !is_noted {
+        table.insert(ERASED, tick.to_le_bytes().as_slice()).map_err(|error| failed(error.into()))?;
+    }
+    Ok(())
+}
+
+fn read(transaction: &ReadTransaction, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
     let table = match transaction.open_table(SEQ) {
         Ok(table) => table,
         Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
         Err(error) => return Err(backend("reading the sequence", error.into())),
     };
-    let row = table.get(KEY).map_err(|error| backend("reading the sequence", error.into()))?;
-    let Some(row) = row else { return Ok(None) };
-    let what = || "the row `seq` names no frame".to_owned();
-    decode(row.value()).map(Some).ok_or_else(|| StoreError::Corrupt { table: METADATA_FILE, what: what() })
+    let row = table.get(key).map_err(|error| backend("reading the sequence", error.into()))?;
+    Ok(row.map(|row| row.value().to_vec()))
 }
 
 /// Says that the transaction's rows are those after the frame at `position`.

@@ -18,6 +18,7 @@ use super::job::chain;
 use super::keeper::Workplace;
 use super::preface::{Begin, Preface};
 use super::recover::IndexSource;
+use super::renewal::Renewal;
 use super::rotation::{Rotation, RotationRule};
 use super::staging::Snapshot;
 use super::trail::Trail;
@@ -114,7 +115,15 @@ impl RedbMetadata {
             status.retention_ticks = rotation.retention_ticks;
         });
         health.set_generations(generations.list());
-        let place = Workplace { fs: Arc::clone(&fs), data: data.to_owned(), frames: Arc::new(AtomicU64::new(0)) };
+        let place = Workplace {
+            fs: Arc::clone(&fs),
+            data: data.to_owned(),
+            frames: Arc::new(AtomicU64::new(0)),
+            disk: Arc::clone(&disk),
+            cache_bytes,
+        };
+        // What a process left that was killed while it wrote a fresh index.
+        place.take_away_index();
         let (sender, queue) = mpsc::sync_channel(queue_length.max(1));
         let (appends, appended) = watch::channel(0);
         let preface = is_copy.then_some(Preface::Fork { history, frame: position.number });
@@ -129,13 +138,16 @@ impl RedbMetadata {
             checkpoints: Checkpoints::new(checkpoints),
             trail: Trail::new(position),
             rotation: Rotation::new(rotation, place, growth(&facts, &position), generations),
+            renewal: Renewal::default(),
             preface,
             reserve_at: None,
         };
+        writer.learn_erased();
         if !has_history {
             writer.commit(&mut [Box::new(Begin(Preface::New { history }))]).map_err(Failed::into_error)?;
         }
         if report.opened_as == OpenedAs::Intake {
+            writer.distrust_free_pages(position.tick)?;
             // Only with a log does the snapshot that was taken in stand for anything.
             writer.commit(&mut [Box::new(Record)]).map_err(Failed::into_error)?;
         }

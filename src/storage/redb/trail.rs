@@ -32,6 +32,11 @@ impl Trail {
         self.to
     }
 
+    /// Where it begins.
+    pub(super) fn from(&self) -> Position {
+        self.from
+    }
+
     /// Where an index stands that names no frame: at the beginning, as long as none was made durable.
     pub(super) fn nothing(&self) -> Option<Position> {
         Some(self.from).filter(|from| from.number == 0)

@@ -16,6 +16,7 @@ use super::index::Index;
 use super::job::{Job, chain};
 use super::preface::Preface;
 use super::recover::IndexSource;
+use super::renewal::Renewal;
 use super::rotation::{Request, Rotation};
 use super::trail::Trail;
 use crate::storage::journal::Journal;
@@ -61,6 +62,8 @@ pub(super) struct Writer {
     /// What a reopened index lacks.
     pub(super) trail: Trail,
     pub(super) rotation: Rotation,
+    /// When the index is written anew.
+    pub(super) renewal: Renewal,
     /// What the next frame begins with, when it is the first of its history.
     pub(super) preface: Option<Preface>,
     /// When the reserves are to be tried again.

@@ -82,7 +82,7 @@ impl Replica {
             frames(workshop, link.first.generation, range, until, &mut |ops, at| {
                 position = at;
                 meter.add(ops.len() as u64)?;
-                Ok(build.apply(ops)?)
+                Ok(build.apply(ops, at.tick)?)
             })?;
             // An empty log is at the same frame as the end of the one before; the log counts.
             if until.is_none_or(|until| position.number < until.number) {

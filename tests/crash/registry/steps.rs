@@ -37,6 +37,8 @@ pub(crate) enum Step {
     },
     /// A new log, and the snapshot of the state at its beginning.
     Rotate,
+    /// The same, everything older gone at once, and a fresh index.
+    Compact,
     /// What nothing has referred to for long enough goes.
     Sweep,
     /// So many seconds of running.
@@ -77,6 +79,9 @@ pub(crate) const LIFE: &[Step] = &[
     Step::Rotate,
     Step::Sweep,
     Step::Publish { package: JSON, version: "2.1.0", artifact: 1 },
+    Step::Purge { package: JSON, version: "2.0.0" },
+    Step::Compact,
+    Step::Publish { package: JSON, version: "2.2.0", artifact: 6 },
 ];
 
 /// The bytes of an artifact: more than a sector.
@@ -158,6 +163,7 @@ impl Registry {
                 Err(SweepError::Cancelled(_)) => panic!("nobody cancels it"),
             },
             Step::Rotate => Ok(self.run(self.stores.metadata.rotate_now()).map(drop)?),
+            Step::Compact => Ok(self.run(self.stores.metadata.compact_history_now()).map(drop)?),
             Step::Pass(seconds) => {
                 self.disk.pass(seconds);
                 Ok(())

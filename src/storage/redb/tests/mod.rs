@@ -3,6 +3,7 @@
 mod backend;
 mod copies;
 mod failing;
+mod renewing;
 mod rotating;
 
 use std::collections::BTreeSet;

@@ -5,9 +5,9 @@ use crate::storage::journal::name::FileKind;
 use crate::storage::journal::retired::Note;
 use crate::storage::journal::snapshot::read_snapshot;
 
-const T: u64 = 60;
+pub(super) const T: u64 = 60;
 /// The longest wait for what the writer does by itself.
-const WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(30);
+pub(super) const WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Rotates only when asked.
 fn bench() -> Bench {
@@ -56,7 +56,7 @@ impl Bench {
         }
     }
 
-    fn holds(&self, marker: &str) -> Vec<String> {
+    pub(super) fn holds(&self, marker: &str) -> Vec<String> {
         let mut found = Vec::new();
         let mut folders = vec![self.data().to_owned()];
         while let Some(folder) = folders.pop() {
@@ -72,11 +72,11 @@ impl Bench {
     }
 }
 
-fn memchr(bytes: &[u8], marker: &[u8]) -> bool {
+pub(super) fn memchr(bytes: &[u8], marker: &[u8]) -> bool {
     bytes.windows(marker.len()).any(|window| window == marker)
 }
 
-fn block_on<R>(work: impl Future<Output = R>) -> R {
+pub(super) fn block_on<R>(work: impl Future<Output = R>) -> R {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
 }
 
