@@ -42,6 +42,10 @@ impl Live {
     fn start(seed: u64, settings: &[&str]) -> Self {
         let place = Place::new();
         let token = place.ok(&["token", "create", "--user", "load", "--scope", "read,publish,admin"]);
+        Self::start_on(place, token, seed, settings)
+    }
+
+    fn start_on(place: Place, token: String, seed: u64, settings: &[&str]) -> Self {
         let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let server = Server::start(&mut serve(&place.data(), &settings));
         let load = Arc::new(Load::new(&server.address, &token, WORKERS));
@@ -220,6 +224,40 @@ fn a_copy_of_a_running_directory_opens_with_everything_acknowledged_before_it_be
         made += 1;
     }
     eprintln!("live copies: {made} opened, {compared} versions compared, {} steps", live.load.acknowledged());
+    live.end();
+}
+
+/// Makes a directory one from before the journal: an index of the format of then, and nothing else.
+fn take_back_before_the_journal(data: &Path) {
+    let database = redb::Database::open(data.join("meta.redb")).expect("the index of a server that stopped");
+    let transaction = database.begin_write().expect("a sound index");
+    let format: redb::TableDefinition<'static, &str, u32> = redb::TableDefinition::new("format");
+    let seq: redb::TableDefinition<'static, &str, &[u8]> = redb::TableDefinition::new("seq");
+    let snapshots: redb::TableDefinition<'static, &[u8], &[u8]> = redb::TableDefinition::new("snapshots-v1");
+    transaction.open_table(format).expect("a table").insert("data", 1).expect("a row");
+    for gone in [transaction.delete_table(seq), transaction.delete_table(snapshots)] {
+        assert!(gone.expect("a sound index"), "the table was there");
+    }
+    transaction.commit().expect("a sound index");
+    std::fs::remove_dir_all(data.join("journal")).expect("our own directory");
+}
+
+#[test]
+fn a_directory_from_before_the_journal_can_be_copied_from_its_first_start_on() {
+    let seed = seed();
+    eprintln!("copies after an upgrade: VIXR_TEST_SEED={seed}");
+    let place = Place::new();
+    let token = place.ok(&["token", "create", "--user", "load", "--scope", "read,publish,admin"]);
+    take_back_before_the_journal(&place.data());
+    let mut live = Live::start_on(place, token, seed, &["STORAGE_ROTATE_BYTES=64KiB", "STORAGE_RETENTION=1h"]);
+    for (number, tool) in [Tool::Cp, Tool::CpReversed, Tool::Rsync, Tool::Tar].into_iter().enumerate() {
+        if !has(tool) {
+            continue;
+        }
+        let to = live.place.path(&format!("copy-{number}"));
+        let window = live.copy(tool, &to, 20_000, Meanwhile::Nothing);
+        assert!(check(&live, &to, window, &format!("seed {seed}, by {tool:?} after an upgrade")) > 0);
+    }
     live.end();
 }
 

@@ -96,6 +96,21 @@ async fn a_blob_goes_when_nothing_has_referred_to_it_for_longer_than_the_retenti
 }
 
 #[tokio::test]
+async fn a_wall_clock_that_jumps_takes_nothing_away() {
+    const CENTURY_MS: i64 = 100 * 365 * 24 * 3_600_000;
+    let bench = Bench::new().await;
+    bench.publish("json", "1.0.0").await.unwrap();
+    bench.purge("json", "1.0.0").await;
+    for jump in [CENTURY_MS, -2 * CENTURY_MS] {
+        bench.registry.pass_ms(jump);
+        assert_eq!(bench.sweep(Due::Retention).await, Swept::default());
+        assert_eq!(bench.file().as_deref(), Some(BYTES));
+    }
+    bench.registry.pass_ticks(RETENTION + 1);
+    assert_eq!(bench.sweep(Due::Retention).await.blobs, 1, "time that passed counts, whatever the clock says");
+}
+
+#[tokio::test]
 async fn a_note_goes_when_no_copy_can_need_it_any_more() {
     let bench = Bench::new().await;
     bench.publish("json", "1.0.0").await.unwrap();

@@ -6,8 +6,14 @@ use crate::storage::rows::Parent;
 impl Bench {
     /// A copy of the directory, open.
     fn copy(&self) -> Self {
-        let mut copy =
-            Self { dir: tempfile::tempdir().unwrap(), fs: Arc::default(), tick: Arc::default(), store: None, ..*self };
+        let mut copy = Self {
+            dir: tempfile::tempdir().unwrap(),
+            fs: Arc::default(),
+            tick: Arc::default(),
+            now: Arc::clone(&self.now),
+            store: None,
+            ..*self
+        };
         let done = std::process::Command::new("cp").arg("-r").arg(self.data().join(".")).arg(copy.data()).status();
         assert!(done.unwrap().success());
         copy.open();

@@ -9,7 +9,7 @@ mod rotating;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 
 use tokio::sync::oneshot::Receiver;
@@ -27,6 +27,8 @@ struct Bench {
     dir: tempfile::TempDir,
     fs: Arc<BrokenFs>,
     tick: Arc<AtomicU64>,
+    /// The wall clock, in milliseconds.
+    now: Arc<AtomicI64>,
     rotation: RotationRule,
     checkpoints: CheckpointRule,
     store: Option<RedbMetadata>,
@@ -45,6 +47,7 @@ impl Bench {
             dir,
             fs: Arc::default(),
             tick: Arc::default(),
+            now: Arc::new(AtomicI64::new(1_700_000_000_000)),
             rotation,
             checkpoints: CheckpointRule::default(),
             store: None,
@@ -58,8 +61,8 @@ impl Bench {
     }
 
     fn open(&mut self) {
-        let tick = Arc::clone(&self.tick);
-        let clock = move || Moment { now: Timestamp(1_700_000_000_000), tick: tick.load(Ordering::Relaxed) };
+        let (tick, now) = (Arc::clone(&self.tick), Arc::clone(&self.now));
+        let clock = move || Moment { now: Timestamp(now.load(Ordering::Relaxed)), tick: tick.load(Ordering::Relaxed) };
         let options = Options {
             cache_bytes: 1 << 20,
             queue_length: 64,

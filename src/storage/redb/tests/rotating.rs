@@ -140,6 +140,25 @@ fn what_a_snapshot_replaces_goes_when_it_is_older_than_the_retention_and_not_bef
 }
 
 #[test]
+fn a_wall_clock_that_jumps_removes_nothing_and_begins_nothing() {
+    const CENTURY_MS: i64 = 100 * 365 * 24 * 3_600_000;
+    let mut bench = bench();
+    bench.put("one").unwrap();
+    bench.rotate();
+    let before = bench.standing();
+    for jump in [CENTURY_MS, -2 * CENTURY_MS] {
+        bench.now.fetch_add(jump, Ordering::Relaxed);
+        for _ in 0..3 {
+            bench.put("tick").unwrap();
+        }
+        assert_eq!(bench.standing(), before);
+    }
+    bench.restart();
+    bench.put("tick").unwrap();
+    assert_eq!(bench.standing().first(), before.first(), "nor does a start with another clock");
+}
+
+#[test]
 fn a_damaged_snapshot_replaces_nothing_and_is_made_anew() {
     let bench = bench();
     bench.put("one").unwrap();
