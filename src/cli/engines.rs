@@ -1,7 +1,8 @@
 //! Failures of the engines that verbs run themselves (verify, backup, restore), with their exit codes.
 
-use super::exit::{CliError, Exit, chain};
+use super::exit::{CliError, Exit};
 use crate::storage::backup::BackupError;
+use crate::storage::chain;
 use crate::storage::journal::JournalError;
 use crate::storage::journal::plan::{OpenRefusal, RefusalKind};
 use crate::storage::scrub::ScrubError;

@@ -2,19 +2,18 @@
 //!
 //! The only place that says which failure has which code. A code that is not listed here means failure too.
 
-use std::error::Error;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::config::ConfigError;
 use crate::services::ServiceError;
-use crate::storage::StoreError;
 use crate::storage::blobs::BlobError;
 use crate::storage::directory::DirectoryError;
 use crate::storage::journal::JournalError;
 use crate::storage::journal::plan::{OpenRefusal, RefusalKind};
 use crate::storage::open::OpenError;
+use crate::storage::{StoreError, chain};
 
 /// How a run ends; the numbers are the contract's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -150,18 +149,6 @@ impl CliError {
         let message = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ");
         json!({ "ok": false, "error": { "code": self.exit.kind(), "reason": self.reason, "message": message }, "meta": {} })
     }
-}
-
-/// An error and what caused it, in one line.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 fn is_disk(error: &std::io::Error) -> bool {

@@ -163,3 +163,15 @@ pub trait Metadata: Send + Sync + 'static {
         R: Send + 'static,
         F: Fn(&View<'_>, Moment) -> Result<Decided<R>, ChangeError> + Send + 'static;
 }
+
+/// An error with its causes, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -12,8 +12,6 @@ use crate::storage::fs::{Fs, read_full};
 
 /// The longest note.
 pub const NOTE_BYTES_MAX: usize = 96;
-/// How long, in ticks and beyond the retention, a note stands: a week, so that a copy that took days is still refused.
-pub const RETIRED_KEPT_TICKS: u64 = 7 * 86_400;
 /// What every note begins with.
 const MAGIC: &str = "VIXRGONE ";
 

@@ -8,7 +8,7 @@ use redb::{Durability, WriteTransaction};
 
 use super::backend;
 use super::generations::Generations;
-use super::job::{Job, chain, panic_text};
+use super::job::{Job, panic_text};
 use super::preface::Preface;
 use super::seq::{note_erased, write_seq};
 use super::staging::Staging;
@@ -17,7 +17,7 @@ use super::writer::Writer;
 use crate::storage::journal::JournalError;
 use crate::storage::journal::header::Position;
 use crate::storage::tables::{RowOp, Table};
-use crate::storage::{Moment, StoreError};
+use crate::storage::{Moment, StoreError, chain};
 
 /// Why a batch is not answered as it was decided.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::job::{Job, chain};
+use super::job::Job;
 use super::staging::Staging;
 use crate::storage::journal::facts::{JournalFacts, SnapshotFacts};
 use crate::storage::journal::header::Position;
@@ -11,7 +11,7 @@ use crate::storage::journal::retention::{GenerationFiles, SnapshotAge};
 use crate::storage::rows::Row as _;
 use crate::storage::tables::Table;
 use crate::storage::view::View;
-use crate::storage::{Moment, StoreError, keys};
+use crate::storage::{Moment, StoreError, chain, keys};
 
 /// All generations, and what the rows are still to be told about their snapshots.
 #[derive(Debug, Default)]

@@ -2,14 +2,14 @@
 //! its parent.
 
 use super::apply::apply;
-use super::job::{Job, chain};
+use super::job::Job;
 use super::staging::Staging;
 use crate::domain::change::{Change, Setting};
 use crate::domain::event::{Event, Fact, Log};
 use crate::domain::id::Id;
 use crate::storage::rows::{HistoryRow, Parent};
 use crate::storage::view::View;
-use crate::storage::{Moment, StoreError};
+use crate::storage::{Moment, StoreError, chain};
 
 /// A history of which there is no frame yet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

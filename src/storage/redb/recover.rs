@@ -11,13 +11,12 @@ use redb::{Builder, Database, Durability, ReadableDatabase as _, StorageBackend}
 
 use super::backend::IndexFile;
 use super::gate::Gate;
-use super::job::{chain, panic_text};
+use super::job::panic_text;
 use super::replay::Replay;
 use super::seq::read_seq;
 use super::trail::Stretch;
 use super::writer::Writer;
 use super::{METADATA_FILE, backend, commit, from_io};
-use crate::storage::StoreError;
 use crate::storage::disk::DiskState;
 use crate::storage::fs::Fs;
 use crate::storage::journal::JournalError;
@@ -25,6 +24,7 @@ use crate::storage::journal::frame::{Frame, FrameKind, decode_ops};
 use crate::storage::journal::header::Position;
 use crate::storage::journal::read::read_frames;
 use crate::storage::open::{OpenError, OpenOptions, QUARANTINE_FOLDER, rebuild};
+use crate::storage::{StoreError, chain};
 
 /// An index that could not be opened again is left alone so many times as long as the attempt took, before the next
 /// write tries once more.

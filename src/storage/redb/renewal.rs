@@ -11,16 +11,15 @@ use redb::Durability;
 
 use super::build::Built;
 use super::commit::from_journal;
-use super::job::chain;
 use super::keeper::{Keeper, Work};
 use super::rotation::{Compacted, Doing, Request, fail};
 use super::seq::{note_erased, read_erased, write_seq};
 use super::trail::Trail;
 use super::writer::Writer;
 use super::{backend, from_io};
-use crate::storage::StoreError;
 use crate::storage::journal::JournalError;
 use crate::storage::journal::retention::renewal_due;
+use crate::storage::{StoreError, chain};
 
 /// How long after a renewal that failed, or found no room, the next one is tried by itself.
 const AGAIN: Duration = Duration::from_mins(10);

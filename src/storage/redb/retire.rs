@@ -2,14 +2,13 @@
 //! that.
 
 use super::commit::from_journal;
-use super::job::chain;
 use super::renewal::Serves;
 use super::rotation::{Compacted, Request, fail};
 use super::writer::Writer;
-use crate::storage::StoreError;
 use crate::storage::journal::facts::SnapshotFacts;
 use crate::storage::journal::name::{FileKind, Generation};
 use crate::storage::journal::retention::{NOTES_KEPT_TICKS, Retire, decide_retire};
+use crate::storage::{StoreError, chain};
 
 /// The most files that are removed between two batches.
 const REMOVED_MAX: usize = 8;

@@ -11,16 +11,15 @@ use tokio::sync::oneshot;
 
 use super::commit::from_journal;
 use super::generations::Generations;
-use super::job::chain;
 use super::keeper::{Done, Keeper, Work, Workplace};
 use super::renewal::Serves;
 use super::writer::Writer;
-use crate::storage::StoreError;
 use crate::storage::journal::JournalError;
 use crate::storage::journal::facts::SnapshotFacts;
 use crate::storage::journal::header::Position;
 use crate::storage::journal::name::{FileKind, Generation};
 use crate::storage::journal::retention::{Growth, Limits, retention_in_force, rotation_due};
+use crate::storage::{StoreError, chain};
 
 /// How long after a work that failed no other one is begun by itself.
 const AGAIN_AFTER_FAILURE: Duration = Duration::from_secs(30);

@@ -14,7 +14,6 @@ use super::commit::{Failed, from_journal};
 use super::generations::{Generations, Record};
 use super::health::Health;
 use super::index::Index;
-use super::job::chain;
 use super::keeper::Workplace;
 use super::preface::{Begin, Preface};
 use super::recover::IndexSource;
@@ -33,7 +32,7 @@ use crate::storage::journal::header::{Position, Seal};
 use crate::storage::journal::retention::Growth;
 use crate::storage::open::{OpenOptions, OpenedAs, OpenedIndex};
 use crate::storage::view::View;
-use crate::storage::{Moment, StoreError};
+use crate::storage::{Moment, StoreError, chain};
 
 /// How a [`RedbMetadata`] works.
 pub struct Options {

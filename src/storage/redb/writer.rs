@@ -13,7 +13,7 @@ use super::checkpoint::Checkpoints;
 use super::commit::Failed;
 use super::health::Health;
 use super::index::Index;
-use super::job::{Job, chain};
+use super::job::Job;
 use super::preface::Preface;
 use super::recover::IndexSource;
 use super::renewal::Renewal;
@@ -21,7 +21,7 @@ use super::rotation::{Request, Rotation};
 use super::trail::Trail;
 use crate::storage::journal::Journal;
 use crate::storage::journal::name::Generation;
-use crate::storage::{Moment, StoreError};
+use crate::storage::{Moment, StoreError, chain};
 
 /// How many decisions share one commit at the most.
 const BATCH_MAX: usize = 256;

@@ -1,7 +1,8 @@
 //! The writer's side on a disk that works, and on one that is full.
 
 use super::*;
-use crate::storage::journal::retired::{Note, RETIRED_KEPT_TICKS};
+use crate::storage::journal::retention::NOTES_KEPT_TICKS;
+use crate::storage::journal::retired::Note;
 
 fn allocated(path: &Path) -> u64 {
     RealFs.stat(&fs::File::open(path).unwrap()).unwrap().allocated
@@ -244,8 +245,8 @@ fn a_retired_file_leaves_a_note_that_goes_later_and_the_current_log_stays() {
     assert_eq!(Note::parse(&text), Some(Note::Retired { at: 5 }));
     assert_eq!(look(data.path()).retired, [(generation(1), FileKind::Log)]);
     assert_eq!(run_files(data.path()), ["next-0.log", "next-1.log"]);
-    assert_eq!(journal.forget_notes(RETIRED_KEPT_TICKS, 5 + RETIRED_KEPT_TICKS).unwrap(), 0);
-    assert_eq!(journal.forget_notes(RETIRED_KEPT_TICKS, 6 + RETIRED_KEPT_TICKS).unwrap(), 1);
+    assert_eq!(journal.forget_notes(NOTES_KEPT_TICKS, 5 + NOTES_KEPT_TICKS).unwrap(), 0);
+    assert_eq!(journal.forget_notes(NOTES_KEPT_TICKS, 6 + NOTES_KEPT_TICKS).unwrap(), 1);
     assert!(!log_path(data.path(), 1).exists() && log_path(data.path(), 2).exists());
 }
 
